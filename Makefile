@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+PORT ?= 8080
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+MEMBERS := libs/contracts libs/runtime libs/llm libs/blueprint services/edge services/router services/planner services/executor services/rag cli
+PROTOS := $(shell find protos/headrace -name '*.proto')
+PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) cli/headrace_cli
+
+##@ Use
+.PHONY: help up down
+help: ## Show this text
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: install ## Start everything on this machine and ask one question (PORT=8080)
+	@$(BIN)/headrace up --port $(PORT)
+
+down: ## Stop what `headrace up --detach` started
+	@$(BIN)/headrace down
+
+##@ Develop
+.PHONY: install lock check format proto test test-unit bench
+install: $(VENV)/.installed ## Make .venv from requirements.lock
+
+$(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$(m)/pyproject.toml)
+	@PYTHON=$(PYTHON) UV_VERSION=$(UV_VERSION) scripts/bootstrap $(VENV) $(MEMBERS)
+	@touch $@
+
+lock: install ## Resolve every pyproject.toml anew into requirements.lock
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --group dev \
+	  $(foreach p,contracts runtime llm blueprint,--no-emit-package headrace-$(p)) \
+	  pyproject.toml $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --output-file requirements.lock
+
+format: install ## Format and fix what can be fixed
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+check: install ## Everything that reads the code without running it
+	@scripts/check $(PACKAGES)
+
+proto: install ## Generate libs/contracts from protos
+	rm -rf libs/contracts/headrace
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=libs/contracts --pyi_out=libs/contracts \
+	  --grpc_python_out=libs/contracts --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:libs/contracts $(PROTOS)
+
+test: install ## Unit, contract, integration and end-to-end tests on real parts
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+
+test-unit: install ## The pure ones, in seconds
+	$(BIN)/python -m pytest tests/unit
+
+bench: install ## Measure, each figure beside its floor
+	$(BIN)/python -m tests.bench

@@ -1,0 +1,77 @@
+from headrace.llm.v1 import usage_pb2 as _usage_pb2
+from headrace.router.v1 import router_pb2 as _router_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ORIGIN_UNSPECIFIED: _ClassVar[Origin]
+    ORIGIN_BUILTIN: _ClassVar[Origin]
+    ORIGIN_MODEL: _ClassVar[Origin]
+    ORIGIN_REPAIRED: _ClassVar[Origin]
+    ORIGIN_TEMPLATE: _ClassVar[Origin]
+ORIGIN_UNSPECIFIED: Origin
+ORIGIN_BUILTIN: Origin
+ORIGIN_MODEL: Origin
+ORIGIN_REPAIRED: Origin
+ORIGIN_TEMPLATE: Origin
+
+class PlanRequest(_message.Message):
+    __slots__ = ("tenant_id", "intent", "message", "workspace", "model", "tools", "sources", "history")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    WORKSPACE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    intent: _router_pb2.Intent
+    message: str
+    workspace: str
+    model: str
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    history: _containers.RepeatedCompositeFieldContainer[_router_pb2.Turn]
+    def __init__(self, tenant_id: _Optional[str] = ..., intent: _Optional[_Union[_router_pb2.Intent, str]] = ..., message: _Optional[str] = ..., workspace: _Optional[str] = ..., model: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_router_pb2.Turn, _Mapping]]] = ...) -> None: ...
+
+class PlanResponse(_message.Message):
+    __slots__ = ("blueprint", "origin", "warnings", "usage")
+    BLUEPRINT_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    blueprint: bytes
+    origin: Origin
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    usage: _usage_pb2.Usage
+    def __init__(self, blueprint: _Optional[bytes] = ..., origin: _Optional[_Union[Origin, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
+
+class ValidateRequest(_message.Message):
+    __slots__ = ("blueprint",)
+    BLUEPRINT_FIELD_NUMBER: _ClassVar[int]
+    blueprint: bytes
+    def __init__(self, blueprint: _Optional[bytes] = ...) -> None: ...
+
+class ValidateResponse(_message.Message):
+    __slots__ = ("faults",)
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    faults: _containers.RepeatedCompositeFieldContainer[Fault]
+    def __init__(self, faults: _Optional[_Iterable[_Union[Fault, _Mapping]]] = ...) -> None: ...
+
+class Fault(_message.Message):
+    __slots__ = ("pointer", "message", "hint")
+    POINTER_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    pointer: str
+    message: str
+    hint: str
+    def __init__(self, pointer: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...

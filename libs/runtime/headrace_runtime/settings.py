@@ -1,0 +1,41 @@
+"""Settings come from the environment, are read once in `__main__`, and a wrong one is a line that names it."""
+
+import sys
+from typing import Annotated, TypeVar
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Address = Annotated[str, StringConstraints(pattern=r"^[^\s:]*:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
+"""HOST:PORT; port 0 means any free one."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every gRPC service has. A subclass sets `env_prefix`, such as HEADRACE_ROUTER_."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    listen: Address = "127.0.0.1:0"
+    """Where the service answers gRPC."""
+    metrics_listen: Address | None = None
+    """Where Prometheus finds /metrics; unset means nowhere."""
+    log_level: Annotated[str, StringConstraints(pattern="^(debug|info|warning|error)$")] = "info"
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 20
+    """How long work in hand may go on after SIGTERM. Keep it under the pod's terminationGracePeriodSeconds."""
+    otlp_endpoint: str = ""
+    """OTLP/gRPC address of a trace collector, such as http://collector:4317; empty means no tracing and no cost."""
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(cls: type[S]) -> S:
+    """Read `cls` from the environment, or end the process with one line for each wrong variable (exit code 2)."""
+    try:
+        return cls()
+    except ValidationError as error:
+        prefix = cls.model_config.get("env_prefix", "")
+        for fault in error.errors():
+            name = prefix + "__".join(str(part) for part in fault["loc"]).upper()
+            print(f"{name}: {fault['msg']} (got {fault.get('input')!r})"[:500], file=sys.stderr)
+        sys.exit(2)

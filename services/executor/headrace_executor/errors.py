@@ -1,0 +1,19 @@
+"""What can go wrong with a run.
+
+    LeaseLost    another executor owns the run; whatever this one still does is refused
+    RunFailed    the run cannot succeed; its `failure` is what RUN_ERROR says
+"""
+
+from headrace_executor.model import Failure, FailureCode
+
+
+class LeaseLost(Exception):
+    """The run's fencing token is no longer ours."""
+
+
+class RunFailed(Exception):
+    """The run ends FAILED."""
+
+    def __init__(self, code: FailureCode, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(code, message)

@@ -1,0 +1,93 @@
+"""AG-UI 1.0 events in their JSON form (camelCase). Source: the models of the PyPI package ag-ui-protocol 1.0.
+
+Pure constructors: the journal numbers and stores what they return. Contract tests parse them with that package.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PROTOCOL_VERSION = "1.0"
+
+Event = Mapping[str, Any]
+
+
+def run_started(session_id: str, run_id: str) -> Event:
+    """Open a run; the first event of each."""
+    return {"type": "RUN_STARTED", "threadId": session_id, "runId": run_id, "protocolVersion": PROTOCOL_VERSION}
+
+
+def run_finished(session_id: str, run_id: str, *, result: Any, usage: Any, outcome: str) -> Event:
+    """End a run that was not wrong; `outcome` is success, cancelled or interrupt."""
+    return {
+        "type": "RUN_FINISHED",
+        "threadId": session_id,
+        "runId": run_id,
+        "result": result,
+        "usage": usage,
+        "outcome": {"type": outcome},
+    }
+
+
+def run_error(code: str, message: str) -> Event:
+    """End a run that failed."""
+    return {"type": "RUN_ERROR", "message": message, "code": code}
+
+
+def step_started(name: str) -> Event:
+    """Open a step: route, plan or node:ID."""
+    return {"type": "STEP_STARTED", "stepName": name}
+
+
+def step_finished(name: str) -> Event:
+    """Close a step."""
+    return {"type": "STEP_FINISHED", "stepName": name}
+
+
+def text_start(message_id: str) -> Event:
+    """Open a message of the assistant."""
+    return {"type": "TEXT_MESSAGE_START", "messageId": message_id, "role": "assistant"}
+
+
+def text_content(message_id: str, delta: str) -> Event:
+    """Add to an open message; `delta` is not empty."""
+    return {"type": "TEXT_MESSAGE_CONTENT", "messageId": message_id, "delta": delta}
+
+
+def text_end(message_id: str) -> Event:
+    """Close a message."""
+    return {"type": "TEXT_MESSAGE_END", "messageId": message_id}
+
+
+def tool_call(call_id: str, name: str, arguments: str) -> Sequence[Event]:
+    """Open a tool call and give its arguments, a JSON text."""
+    return (
+        {"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": name},
+        {"type": "TOOL_CALL_ARGS", "toolCallId": call_id, "delta": arguments},
+        {"type": "TOOL_CALL_END", "toolCallId": call_id},
+    )
+
+
+def tool_result(call_id: str, message_id: str, content: str) -> Event:
+    """Give a tool's result, a JSON text."""
+    return {
+        "type": "TOOL_CALL_RESULT",
+        "messageId": message_id,
+        "toolCallId": call_id,
+        "content": content,
+        "role": "tool",
+    }
+
+
+def state_snapshot(snapshot: Any) -> Event:
+    """Give the whole shared state: {blueprint, page}."""
+    return {"type": "STATE_SNAPSHOT", "snapshot": snapshot}
+
+
+def state_delta(patch: Sequence[Any]) -> Event:
+    """Change the shared state by a JSON Patch."""
+    return {"type": "STATE_DELTA", "delta": list(patch)}
+
+
+def custom(name: str, value: Any) -> Event:
+    """One of our own: headrace.queued, headrace.intent, headrace.plan, headrace.restarted, headrace.usage."""
+    return {"type": "CUSTOM", "name": name, "value": value}

@@ -1,0 +1,152 @@
+"""What the run's logic needs from outside, as protocols. Adapters implement them; tests fake them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headrace_executor.model import ClaimedRun, Json, Outcome, StepRecord
+from headrace_llm.client import ChatRequest, Completion
+from headrace_llm.usage import Usage
+
+Event = Mapping[str, Json]
+"""One AG-UI event in its JSON form, as `events` makes them."""
+
+
+class Journal(Protocol):
+    """A claimed run's log, as its owner writes it.
+
+    Events get their sequence numbers in the order of the calls. They are durable and visible to watchers after the next
+    flush; `checkpoint` waits for that flush. The journal knows what is open (messages, tool calls, steps): what an earlier
+    owner left open it closes before its first event, and what is open at the end it closes before the run's last event.
+
+    Every method raises `errors.LeaseLost` once another executor owns the run.
+    """
+
+    run: ClaimedRun
+    steps: Mapping[str, StepRecord]
+    """Finished steps by name, those of earlier owners included."""
+
+    def emit(self, *events: Event) -> None:
+        """Append events; returns at once."""
+
+    def delta(self, message_id: str, text: str) -> None:
+        """Append to an open text message. Neighbouring deltas of one message become one event if they meet within 25 ms."""
+
+    async def checkpoint(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
+        """Record a step as finished, in one transaction with `events` and all that was emitted before."""
+
+
+class Pipeline(Protocol):
+    """Takes a claimed run to its end."""
+
+    async def run(self, journal: Journal) -> Outcome:
+        """Do what is left of the run.
+
+        Raises `errors.RunFailed` when it cannot succeed. On cancellation it stops what it started and lets
+        CancelledError pass. The caller writes RUN_STARTED, usage and the end.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The router's answer."""
+
+    intent: str
+    """chat, qa, build, quiz or patch."""
+    confidence: float
+    decided_by: str
+    """rules, embedding or model."""
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The planner's answer."""
+
+    blueprint: Json
+    origin: str
+    """builtin, model, repaired or template."""
+    warnings: tuple[str, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier message of the session."""
+
+    role: str
+    text: str
+
+
+class Router(Protocol):
+    """The router service."""
+
+    async def route(
+        self, run: ClaimedRun, *, message: str, mode: str, has_blueprint: bool, history: Sequence[Turn]
+    ) -> Routed:
+        """Decide the intent of a message. `mode` is "" or "auto" for automatic."""
+
+
+class Planner(Protocol):
+    """The planner service."""
+
+    async def plan(
+        self,
+        run: ClaimedRun,
+        *,
+        intent: str,
+        message: str,
+        workspace: str,
+        model: str,
+        tools: Sequence[str],
+        sources: Sequence[str],
+        history: Sequence[Turn],
+    ) -> Planned:
+        """Make a valid blueprint for an intent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One found chunk, with what a citation needs."""
+
+    document_id: str
+    title: str
+    text: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rag service's answer to a search. Entities and relations are JSON objects as API.md shapes them."""
+
+    chunks: tuple[Passage, ...]
+    entities: tuple[Json, ...]
+    relations: tuple[Json, ...]
+    usage: Usage
+
+
+class Rag(Protocol):
+    """The rag service."""
+
+    async def search(self, run: ClaimedRun, *, query: str, workspace: str, mode: str, top_k: int) -> Found:
+        """Find passages of the tenant's workspace; an unknown workspace finds nothing."""
+
+    async def ingest(self, run: ClaimedRun, *, document_id: str, title: str, text: str, workspace: str) -> tuple[Json, Usage]:
+        """Read a document into a workspace and return it in API.md's shape."""
+
+
+class Models(Protocol):
+    """The part of `headrace_llm.client.ModelClient` that a run uses."""
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        """Ask for a whole answer."""
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
+        """Ask for an answer in pieces of text; the last item is the Completion."""
+
+
+class Sessions(Protocol):
+    """The conversation that a run belongs to."""
+
+    async def history(self, run: ClaimedRun, *, limit: int) -> Sequence[Turn]:
+        """The session's newest messages before this run, oldest first."""
