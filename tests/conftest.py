@@ -1,0 +1,60 @@
+"""The real servers that tests use, from the same wheels and by the same code as `headrace up`."""
+
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis.asyncio
+from headrace_cli.embedded import model, postgres, program, valkey
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        home = Path(folder)
+        home.chmod(0o711)  # as root the server runs as nobody, who must reach its data
+        password, port = home / "password", program.free_port()
+        with program.running(postgres.prepare(home / "data", port, password), home / "log"):
+            yield postgres.url(port, password)
+
+
+@pytest.fixture
+async def postgres_url(_postgres: str) -> AsyncIterator[str]:
+    """An empty database of its own on a real Postgres with pgvector."""
+    name = f"test_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(_postgres)
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        yield f"{_postgres.rpartition('/')[0]}/{name}"
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("valkey")
+    port, password = program.free_port(), home / "password"
+    with program.running(valkey.prepare(home / "data", port, password), home / "log"):
+        yield valkey.url(port, password)
+
+
+@pytest.fixture
+async def redis_url(_valkey: str) -> str:
+    """A real Valkey, emptied before the test."""
+    client = redis.asyncio.from_url(_valkey)
+    await client.flushall()
+    await client.aclose()
+    return _valkey
+
+
+@pytest.fixture(scope="session")
+def local_model_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The OpenAI-compatible base URL of the embedded model; its name is "smollm2"."""
+    home: Path = tmp_path_factory.mktemp("model")
+    port = program.free_port()
+    with program.running(model.prepare(port), home / "log"):
+        yield model.url(port)
