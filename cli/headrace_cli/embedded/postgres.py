@@ -11,7 +11,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from headrace_cli.embedded import unprivileged
-from headrace_cli.embedded.program import Program, ProgramFailed, accepts, identity
+from headrace_cli.embedded.program import Program, ProgramFailed, identity
 
 USER = "headrace"
 DATABASE = "headrace"
@@ -41,7 +41,7 @@ def prepare(data: Path, port: int, password_file: Path) -> Program:
     return Program(
         name="postgres",
         argv=(str(install / "bin/postgres"), "-D", str(folder), "-p", str(port), *options),
-        ready=partial(accepts, port),
+        ready=partial(_ready, install, port),
         user=user,
         cwd=folder,
         env={"LC_ALL": "C", "PGPASSFILE": "/dev/null"},
@@ -52,6 +52,11 @@ def prepare(data: Path, port: int, password_file: Path) -> Program:
 def url(port: int, password_file: Path, database: str = DATABASE) -> str:
     """The database's DSN."""
     return f"postgresql://{USER}:{password_file.read_text().strip()}@127.0.0.1:{port}/{database}"
+
+
+def _ready(install: Path, port: int) -> bool:
+    asked = [str(install / "bin/pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+    return subprocess.run(asked, check=False, timeout=5).returncode == 0
 
 
 def _install(user: str | None) -> Path:

@@ -159,7 +159,7 @@ def to_status(error: ServiceError) -> grpc.Status:
             error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.message) for v in error.violations
         ]
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=fields))
-    encoded: grpc.Status = rpc_status.to_status(status)  # type: ignore[no-untyped-call]
+    encoded: grpc.Status = rpc_status.to_status(status)
     return encoded
 
 

@@ -1,9 +1,11 @@
 """The one interceptor of every server: request id in, metrics counted, errors out as google.rpc.Status."""
 
+from __future__ import annotations  # gRPC's generic classes cannot be subscripted when the code runs
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
@@ -21,8 +23,8 @@ SECONDS = Histogram(
 
 log = structlog.get_logger()
 
-Handler = grpc.RpcMethodHandler[Any, Any]
-Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Boundary(grpc.aio.ServerInterceptor):

@@ -102,9 +102,9 @@ async def start(service: Service, listen: str) -> tuple[grpc.aio.Server, aio_hea
     for endpoint in service.endpoints:
         endpoint.add(endpoint.servicer, server)
         await checks.set(endpoint.full_name, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = (*(e.full_name for e in service.endpoints), health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)  # type: ignore[no-untyped-call]
+    reflection.enable_server_reflection(names, server)
     port = server.add_insecure_port(listen)
     await server.start()
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)

@@ -35,7 +35,7 @@ def server_interceptors() -> Sequence[grpc.aio.ServerInterceptor]:
         return ()
     from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
-    return (aio_server_interceptor(),)  # type: ignore[no-untyped-call]
+    return (aio_server_interceptor(),)
 
 
 def client_interceptors() -> Sequence[grpc.aio.ClientInterceptor]:
@@ -44,4 +44,4 @@ def client_interceptors() -> Sequence[grpc.aio.ClientInterceptor]:
         return ()
     from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
-    return tuple(aio_client_interceptors())  # type: ignore[no-untyped-call]
+    return tuple(aio_client_interceptors())
