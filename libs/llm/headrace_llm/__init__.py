@@ -1,1 +1,1 @@
-"""The only code of Headrace that calls a model: registry, gate, LiteLLM, usage and cost. Importing it imports no provider."""
+"""The only code of Headrace that calls a model: registry, gate, LiteLLM, usage and cost. It imports no provider by itself."""

@@ -1,0 +1,41 @@
+"""Settings of the library in any process that uses it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class LlmSettings(BaseSettings):
+    """HEADRACE_LLM_…"""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_LLM_", frozen=True, extra="forbid")
+
+    models_file: Path
+    """models.yaml; `headrace_llm.registry` has its format."""
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """The gate's shared state."""
+    redis_timeout_s: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """Longest that one question to Redis may take before this process paces itself."""
+    redis_connections: Annotated[int, Field(ge=1, le=256)] = 8
+    redis_retry_s: Seconds = 1.0
+    """How long after a failure Redis is left alone."""
+    fallback_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """The part of each limit that this process uses while Redis is away. All processes' shares should add up to 1."""
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Calls of this process that may wait at the gate; more are refused."""
+    cool_down_s: Seconds = 2.0
+    """How long to leave a provider alone after a 429 without Retry-After."""
+    max_cool_down_s: Seconds = 300.0
+    """Longest Retry-After that is believed."""
+    first_token_s: Seconds = 60.0
+    """Longest silence before a stream's first token; then the call is tried anew."""
+    silence_s: Seconds = 30.0
+    """Longest silence inside a stream; then it counts as broken off."""
+    extra_attempts: Annotated[int, Field(ge=0, le=5)] = 2
+    """How often a call is tried anew when the provider was unavailable before the first token."""
+    default_max_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Tokens of an answer that are reserved at the gate when the caller does not bound it."""
