@@ -1,0 +1,88 @@
+"""Faults of shape: missing, unknown and wrongly typed fields, with the place in the document and the nearest right name."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from headrace_blueprint import model
+from headrace_blueprint.faults import Fault, pointer
+
+
+def faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every fault that the models find in a document."""
+    try:
+        model.Blueprint.model_validate(document)
+    except pydantic.ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=False):
+            path, parent = _locate(document, detail["loc"])
+            yield Fault(pointer(path), *_text(detail["type"], detail["msg"], path, parent))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names what was probably meant, or what there is."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name[:64], choices, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "there are: " + ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "") if choices else "there are none"
+
+
+def _locate(document: Any, loc: Sequence[str | int]) -> tuple[tuple[str | int, ...], Any]:
+    """The JSON path of a pydantic location, which also names the union's member, and the object that it ends in."""
+    path: list[str | int] = []
+    value = parent = document
+    tagged = False
+    for part in loc:
+        if isinstance(value, Mapping) and not tagged and part in model.ALL and value.get("kind") == part:
+            tagged = True
+            continue
+        tagged = False
+        path.append(part)
+        parent = value
+        if isinstance(value, Mapping):
+            value = value.get(part) if isinstance(part, str) else None
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            value = None
+    return tuple(path), parent if path else document
+
+
+def _text(kind: str, message: str, path: tuple[str | int, ...], parent: Any) -> tuple[str, str]:
+    name = str(path[-1]) if path else ""
+    match kind:
+        case "missing":
+            return f"the field {name!r} is missing", "add it"
+        case "extra_forbidden":
+            return f"there is no field {name[:64]!r} here", nearest(name, _fields(path, parent))
+        case "union_tag_not_found":
+            return "the node has no kind", nearest("", model.ALL)
+        case "union_tag_invalid":
+            return "the node's kind is unknown", _kind_hint(path, parent)
+        case "string_pattern_mismatch":
+            return "this is no name", "a letter or _, then letters, digits or _, 64 at most"
+        case _:
+            return message[:1].lower() + message[1:], ""
+
+
+def _kind_hint(path: tuple[str | int, ...], parent: Any) -> str:
+    node = parent[path[-1]] if path else {}
+    allowed = model.SIMPLE if path[-1:] == ("node",) else model.ALL
+    return nearest(str(node.get("kind", "")), allowed)
+
+
+def _fields(path: tuple[str | int, ...], parent: Any) -> Sequence[str]:
+    match path:
+        case (_,):
+            return model.field_names(model.Blueprint)
+        case (*_, "retry", _):
+            return model.field_names(model.Retry)
+        case ("layout", int(), _):
+            return model.field_names(model.Slot)
+        case (*_, "cases", int(), _):
+            return model.field_names(model.Case)
+    kind = parent.get("kind") if isinstance(parent, Mapping) else None
+    known = model.NODE_TYPES.get(kind) if isinstance(kind, str) else None
+    return model.field_names(known) if known else ()
