@@ -1,5 +1,7 @@
-"""Reads a CEL source as tokens to say which names it uses and how deeply its loops nest. It parses nothing: the engine has
-accepted the source before, so that tokens are enough."""
+"""Reads a CEL source as tokens to say which names it uses and how deeply its loops nest.
+
+It parses nothing: only what the engine has accepted is believed, and for that tokens are enough.
+"""
 
 import re
 from collections.abc import Sequence
