@@ -1,0 +1,67 @@
+"""Puts pieces on the terminal: a run's text on standard output, everything else on standard error.
+
+So `headrace chat QUESTION > file` writes the answer alone.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from rich.console import Console
+from rich.markup import escape
+
+from headrace_cli.client import Event
+from headrace_cli.render import Kind, Piece, View, show
+
+_MARKS = {
+    Kind.STAGE: "[cyan]▸ {}[/]",
+    Kind.DONE: "[green]✓[/] [dim]{}[/]",
+    Kind.NOTE: "[dim]· {}[/]",
+    Kind.ERROR: "[bold red]✗[/] {}",
+}
+
+
+class Screen:
+    """Two consoles that know whether the cursor is inside a line."""
+
+    def __init__(self, *, out: Console | None = None, err: Console | None = None) -> None:
+        self.out = out or Console(highlight=False, soft_wrap=True)
+        self.err = err or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._inside_line = False
+
+    def piece(self, piece: Piece) -> None:
+        """Show one piece."""
+        if piece.kind is Kind.TEXT:
+            self.out.out(piece.text, end="", highlight=False)
+            self.out.file.flush()
+            self._inside_line = not piece.text.endswith("\n")
+            return
+        self.line(_MARKS[piece.kind].format(escape(piece.text)))
+
+    def line(self, markup: str) -> None:
+        """Show a line of rich markup beside the text."""
+        self.end_line()
+        self.err.print(markup)
+
+    def end_line(self) -> None:
+        """Go to the beginning of a line."""
+        if self._inside_line:
+            self.out.print()
+            self._inside_line = False
+
+    async def follow(
+        self, events: AsyncGenerator[Event, None], *, on_view: Callable[[View], None] = lambda _: None
+    ) -> View:
+        """Show a run's events to their end and return what was seen; `on_view` is told after each."""
+        view = View()
+        loop = asyncio.get_running_loop()
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    view, pieces = show(event.data, view, now_s=loop.time())
+                    on_view(view)
+                    for piece in pieces:
+                        self.piece(piece)
+        finally:
+            self.end_line()
+        return view

@@ -1,0 +1,38 @@
+"""The supervisor in the background: what `headrace up --detach` starts. Its output is logs/supervisor.log."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from headrace_cli.errors import CliError
+from headrace_cli.supervisor import launch, models, signals
+from headrace_cli.supervisor.state import StateDir
+
+
+def main() -> int:
+    """Run until SIGTERM; 1 when it could not be started or kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--executors", type=int, required=True)
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--model", action="append", default=[])
+    chosen = parser.parse_args()
+    registry = models.LOCAL
+    if chosen.models is not None:
+        registry = models.Source(local=False, names=tuple(chosen.model), text=chosen.models.read_text())
+    try:
+        asyncio.run(_run(chosen.home, launch.Wish(chosen.port, chosen.executors, registry)))
+    except CliError as error:
+        print(f"{error}\n{error.hint}".strip(), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+async def _run(home: Path, wish: launch.Wish) -> None:
+    await launch.run(StateDir(home), wish, signals.install(), on_change=lambda _: None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""One `headrace up`, from an empty or left-over state dir to the last process ended."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from headrace_cli.embedded import model, postgres, valkey
+from headrace_cli.embedded.program import Program, ProgramFailed
+from headrace_cli.errors import CliError, PartFailed
+from headrace_cli.supervisor import leftovers, logfiles, models, plan, state
+from headrace_cli.supervisor.plan import Backing, Layout, Part
+from headrace_cli.supervisor.ports import HOST, NoFreePort, Ports
+from headrace_cli.supervisor.state import Phase, State, StateDir
+from headrace_cli.supervisor.supervise import Supervisor
+
+MIN_FREE_BYTES = 500 * 1024 * 1024
+"""A new database, its first write-ahead log and the logs need that much."""
+MAX_EXECUTORS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `headrace up` was asked for."""
+
+    port: int
+    executors: int
+    registry: models.Source
+
+
+@dataclass(slots=True)
+class Signals:
+    """What the outside asks of a running supervisor."""
+
+    stop: asyncio.Event
+    hurry: asyncio.Event
+    """Set by the second request to stop: nothing is waited for any more."""
+
+
+async def run(directory: StateDir, wish: Wish, signals: Signals, *, on_change: Callable[[State], None]) -> None:
+    """Start everything, keep it running until `signals.stop`, stop everything.
+
+    Raises `CliError` when it could not be started or kept; by then everything has been stopped.
+    """
+    try:
+        directory.make()
+        with directory.lock(), Ports() as ports:
+            _end_leftovers(directory)
+            _check_disk(directory)
+            await _run_locked(directory, wish, signals, ports, on_change)
+    except OSError as error:
+        raise CliError(
+            f"{error.strerror}: {error.filename or directory.home}", hint="free some space or set HEADRACE_HOME"
+        ) from error
+    except NoFreePort as error:
+        raise CliError(str(error), hint="stop what holds them") from error
+
+
+async def _run_locked(
+    directory: StateDir, wish: Wish, signals: Signals, ports: Ports, on_change: Callable[[State], None]
+) -> None:
+    port = ports.wanted(wish.port)
+    notes = () if port == wish.port else (f"port {wish.port} is taken: the edge serves on {port}",)
+    identity = state.identify(os.getpid())
+    assert identity is not None
+    url = f"http://{HOST}:{port}"
+    initial = State(phase=Phase.STARTING, supervisor=identity, url=url, models=wish.registry.names, notes=notes)
+    supervisor = Supervisor(directory, initial, on_change=on_change)
+    bounded = asyncio.create_task(logfiles.keep_bounded(directory.logs), name="bound logs")
+    try:
+        await _until(signals.stop, _serve(supervisor, directory, wish, port, ports))
+    except CliError as error:
+        supervisor.announce(phase=Phase.FAILED, error=str(error), hint=error.hint)
+        raise
+    finally:
+        bounded.cancel()
+        await supervisor.stop(signals.hurry)
+
+
+async def _serve(supervisor: Supervisor, directory: StateDir, wish: Wish, port: int, ports: Ports) -> None:
+    executors = tuple(ports.any() for _ in range(wish.executors))
+    layout = Layout(edge=port, router=ports.any(), planner=ports.any(), rag=ports.any(), executors=executors)
+    try:
+        supervisor.add(await _parts(directory, wish.registry, layout, ports))
+    except ProgramFailed as error:
+        raise PartFailed(str(error)) from error
+    await supervisor.all_ready()
+    await supervisor.broken()
+
+
+async def _parts(directory: StateDir, registry: models.Source, layout: Layout, ports: Ports) -> tuple[Part, ...]:
+    database, cache, llm = ports.any(), ports.any(), ports.any()
+    passwords = {name: directory.secrets / name for name in (plan.POSTGRES, plan.VALKEY)}
+    prepared = [
+        asyncio.to_thread(postgres.prepare, directory.data / plan.POSTGRES, database, passwords[plan.POSTGRES]),
+        asyncio.to_thread(valkey.prepare, directory.data / plan.VALKEY, cache, passwords[plan.VALKEY]),
+    ]
+    if registry.local:
+        prepared.append(asyncio.to_thread(model.prepare, llm))
+    programs: list[Program] = await asyncio.gather(*prepared)
+    backing = Backing(
+        database_url=postgres.url(database, passwords[plan.POSTGRES]),
+        redis_url=valkey.url(cache, passwords[plan.VALKEY]),
+        models_file=str(models.write(registry, directory.home / "models.yaml", local_url=model.url(llm))),
+    )
+    stores = tuple(plan.embedded(one, at) for one, at in zip(programs, (database, cache, llm), strict=False))
+    return (*stores, *plan.services(layout, backing))
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    working = asyncio.create_task(work, name="serve")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (working, stopped):
+            task.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)
+
+
+def _end_leftovers(directory: StateDir) -> None:
+    last = directory.read()
+    if last is not None:
+        leftovers.end_parts(last)
+
+
+def _check_disk(directory: StateDir) -> None:
+    free = shutil.disk_usage(directory.home).free
+    if free < MIN_FREE_BYTES:
+        needed = MIN_FREE_BYTES // 1024**2
+        raise CliError(
+            f"only {free // 1024**2} MB are free at {directory.home}, {needed} MB are needed",
+            hint="free some space, or set HEADRACE_HOME to a folder on another disk",
+        )

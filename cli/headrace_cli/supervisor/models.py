@@ -1,0 +1,83 @@
+"""The models.yaml that the services read: of the local model, of `--provider` names, or a file of the user's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from headrace_llm import models_file
+from headrace_llm.errors import InvalidRegistry
+from headrace_llm.registry import ModelEntry, Registry
+from pydantic import ValidationError
+
+from headrace_cli.embedded import model
+from headrace_cli.errors import CliError
+
+LOCAL_KEY_VARIABLE = "HEADRACE_LOCAL_MODEL_KEY"
+"""The embedded model wants no key; a variable of its own keeps a real provider's key from being sent to it."""
+LOCAL_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the registry comes from."""
+
+    local: bool
+    """Whether the embedded model is started; `text` is then made when its port is known."""
+    names: tuple[str, ...]
+    """Registry ids, the default first."""
+    text: str = ""
+    """The models.yaml."""
+
+
+LOCAL = Source(local=True, names=(model.NAME,))
+
+
+def of_names(names: Sequence[str]) -> Source:
+    """A registry of bare LiteLLM names, the first the default. Raises `CliError` for what cannot be one."""
+    for name in names:
+        try:
+            Registry.of_names([name])
+        except ValidationError as error:
+            raise CliError(
+                f"{name!r} is not a model name", hint="write PROVIDER/MODEL, such as dashscope/qwen-max"
+            ) from error
+    return Source(local=False, names=tuple(names), text=_dump(Registry.of_names(names)))
+
+
+def of_file(path: Path) -> Source:
+    """A models.yaml of the user's. Raises `CliError` with every fault that it has."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        registry = models_file.parse(text, source=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"{path} cannot be read: {error}") from error
+    except InvalidRegistry as error:
+        raise CliError(f"{path} is not a models file", hint=str(error)) from error
+    others = (name for name in registry.models if name != registry.default)
+    return Source(local=False, names=(registry.default, *others), text=text)
+
+
+def write(source: Source, path: Path, *, local_url: str) -> Path:
+    """Write the models.yaml for the services and return its path; `local_url` is the embedded model's API."""
+    text = _dump(_local(local_url)) if source.local else source.text
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _local(url: str) -> Registry:
+    entry = ModelEntry(
+        id=model.NAME,
+        model=f"openai/{model.NAME}",
+        api_base=url,
+        api_key_env=LOCAL_KEY_VARIABLE,
+        context_tokens=model.CONTEXT_TOKENS,
+        timeout_s=LOCAL_TIMEOUT_S,
+        structured="schema",
+    )
+    return Registry.of([entry])
+
+
+def _dump(registry: Registry) -> str:
+    return yaml.safe_dump(registry.to_json(), sort_keys=False, allow_unicode=True)
