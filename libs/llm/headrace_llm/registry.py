@@ -105,10 +105,10 @@ class Registry:
 
     models: Mapping[str, ModelEntry]
     default: str
-    roles: Mapping[str, str]
+    roles: Mapping[Role, str]
 
     @staticmethod
-    def of(entries: Iterable[ModelEntry], *, default: str = "", roles: Mapping[str, str] | None = None) -> "Registry":
+    def of(entries: Iterable[ModelEntry], *, default: str = "", roles: Mapping[Role, str] | None = None) -> "Registry":
         """Make a registry of entries; the first is the default unless `default` says otherwise."""
         models = {entry.id: entry for entry in entries}
         return Registry(MappingProxyType(models), default or next(iter(models)), MappingProxyType(dict(roles or {})))

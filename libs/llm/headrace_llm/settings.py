@@ -35,7 +35,9 @@ class LlmSettings(BaseSettings):
     """Longest silence before a stream's first token; then the call is tried anew."""
     silence_s: Seconds = 30.0
     """Longest silence inside a stream; then it counts as broken off."""
-    extra_attempts: Annotated[int, Field(ge=0, le=5)] = 2
+    unavailable_attempts: Annotated[int, Field(ge=0, le=5)] = 2
     """How often a call is tried anew when the provider was unavailable before the first token."""
+    throttled_attempts: Annotated[int, Field(ge=0, le=100)] = 10
+    """How often a call goes back to the gate after a 429, while its deadline allows."""
     default_max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Tokens of an answer that are reserved at the gate when the caller does not bound it."""

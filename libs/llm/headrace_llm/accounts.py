@@ -1,0 +1,36 @@
+"""Turns a provider's answer into a `Completion`: what it cost, and whether it is what was asked for. Pure."""
+
+from headrace_llm import answers, policy
+from headrace_llm.client import Completion
+from headrace_llm.errors import InvalidAnswer
+from headrace_llm.job import Job
+from headrace_llm.ports import Answer
+from headrace_llm.usage import ModelUsage, Usage
+
+
+def measure(job: Job, answer: Answer) -> ModelUsage:
+    """The call's tokens and cost; tokens are estimated where the provider does not count them."""
+    prompt = job.prompt_tokens if answer.prompt_tokens is None else answer.prompt_tokens
+    completion = answer.completion_tokens
+    if completion is None:
+        completion = policy.estimate_tokens([answer.text])
+    price = job.entry.price
+    cost = answer.cost_usd if price is None else price.cost_usd(prompt_tokens=prompt, completion_tokens=completion)
+    return ModelUsage(llm_calls=1, prompt_tokens=prompt, completion_tokens=completion, cost_usd=cost)
+
+
+def completion(job: Job, answer: Answer, measured: ModelUsage) -> Completion:
+    """The caller's answer. Raises `InvalidAnswer` when it does not satisfy the request's schema.
+
+    A text that has to be JSON comes without the Markdown fence that a model may have put around it.
+    """
+    usage = Usage({job.entry.id: measured})
+    if job.validator is None:
+        return Completion(answer.text, job.entry.id, usage, answer.finish_reason)
+    text = answers.unfence(answer.text)
+    faults = answers.faults(text, job.validator)
+    if faults:
+        cut = ", cut off by max_tokens" if answer.finish_reason == "length" else ""
+        message = f"{job.entry.id} gave an answer that does not satisfy the schema{cut}; first fault {faults[0]}"
+        raise InvalidAnswer(message, text=answer.text, faults=faults, usage=usage)
+    return Completion(text, job.entry.id, usage, answer.finish_reason)

@@ -1,0 +1,193 @@
+"""Speaks to providers through LiteLLM, the only module that imports it, and only in `warm`, on a thread."""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import structlog
+from headrace_runtime.errors import ServiceError
+
+from headrace_llm import metrics
+from headrace_llm.adapters import litellm_errors
+from headrace_llm.errors import ProviderAuth
+from headrace_llm.ports import Answer, ProviderCall
+from headrace_llm.registry import ModelEntry
+
+log = structlog.get_logger()
+
+_FINISH = {"length": "length", "content_filter": "content_filter"}
+
+
+class LiteLlm:
+    """Implements `ports.Provider`. One for a process: LiteLLM keeps its clients in globals."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._warming: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        """Begin to import LiteLLM on a thread."""
+        if self._warming is None:
+            self._warming = asyncio.create_task(asyncio.to_thread(_load), name="litellm warm-up")
+
+    async def warm(self) -> Any:
+        """LiteLLM, once it is imported; every call waits for that."""
+        self.start()
+        assert self._warming is not None
+        return await asyncio.shield(self._warming)
+
+    async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
+        """See `ports.Provider`."""
+        litellm = await self.warm()
+        try:
+            response = await litellm.acompletion(**self._arguments(litellm, call, timeout_s))
+        except Exception as error:
+            raise self._translated(error, call.model) from error
+        choice = response.choices[0]
+        return _answer(litellm, call.model, choice.message.content or "", choice.finish_reason, response.get("usage"))
+
+    async def stream(self, call: ProviderCall, *, timeout_s: float) -> AsyncGenerator[str | Answer, None]:
+        """See `ports.Provider`."""
+        litellm = await self.warm()
+        arguments = self._arguments(litellm, call, timeout_s)
+        response: Any = None
+        pieces: list[str] = []
+        usage: Any = None
+        try:
+            response = await litellm.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
+            async for chunk in response:
+                usage = getattr(chunk, "usage", None) or usage
+                piece = chunk.choices[0].delta.content if chunk.choices else None
+                if piece:
+                    pieces.append(piece)
+                    yield piece
+            if response.received_finish_reason is None:
+                raise ConnectionError("the stream ended before the answer did")
+        except Exception as error:
+            raise self._translated(error, call.model) from error
+        finally:
+            if response is not None:
+                await response.aclose()
+        yield _answer(litellm, call.model, "".join(pieces), response.received_finish_reason, usage)
+
+    async def faults(self, entry: ModelEntry) -> tuple[str, ...]:
+        """What can be seen to be wrong with an entry before the first call: its provider's name, an unset key."""
+        litellm = await self.warm()
+        try:
+            litellm.get_llm_provider(model=entry.model)
+        except Exception as error:  # noqa: BLE001 - as above
+            return (self._translated(error, entry).message,)
+        if entry.api_key_env:
+            missing = [] if self._environment.get(entry.api_key_env) else [entry.api_key_env]
+        else:
+            missing = [] if entry.api_base else litellm.validate_environment(entry.model)["missing_keys"]
+        return (f"{entry.id}: set {' and '.join(missing)} in the environment",) if missing else ()
+
+    async def close(self) -> None:
+        """Close LiteLLM's connections and background work of this loop."""
+        if self._warming is None:
+            return
+        litellm = await asyncio.gather(self._warming, return_exceptions=True)
+        if isinstance(litellm[0], ModuleType):
+            worker = import_module("litellm.litellm_core_utils.logging_worker").GLOBAL_LOGGING_WORKER
+            await worker.stop()
+            await litellm[0].close_litellm_async_clients()
+            litellm[0].in_memory_llm_clients_cache.flush_cache()
+
+    def _arguments(self, litellm: Any, call: ProviderCall, timeout_s: float) -> dict[str, Any]:
+        entry = call.model
+        messages = [{"role": message.role, "content": message.content} for message in call.messages]
+        arguments: dict[str, Any] = {
+            "model": entry.model,
+            "messages": messages,
+            "temperature": call.temperature,
+            "timeout": timeout_s,
+            "max_retries": 0,
+            "num_retries": 0,
+            "drop_params": True,
+        }
+        if call.max_tokens is not None:
+            arguments["max_tokens"] = call.max_tokens
+        if entry.api_base:
+            arguments["api_base"] = entry.api_base
+        if key := self._key(entry):
+            arguments["api_key"] = key
+        if call.schema is not None:
+            _ask_for_json(arguments, call, as_schema=_understands_schema(litellm, entry))
+        return arguments
+
+    def _key(self, entry: ModelEntry) -> str | None:
+        """The key to send. A server of one's own (`api_base`) gets no provider's key unless models.yaml says so."""
+        if entry.api_key_env:
+            key = self._environment.get(entry.api_key_env, "")
+            if not key:
+                raise ProviderAuth(f"{entry.id} needs a key: set {entry.api_key_env} in the environment")
+            return key
+        return "none" if entry.api_base else None
+
+    def _translated(self, error: Exception, entry: ModelEntry) -> ServiceError:
+        if isinstance(error, ServiceError):
+            return error
+        names = entry.api_key_env or f"{entry.provider.upper()}_API_KEY"
+        secret = self._environment.get(names)
+        return litellm_errors.translate(error, entry, key_names=names, secret=secret)
+
+
+def _load() -> Any:
+    started = time.perf_counter()
+    # Offline, the price list that comes with LiteLLM is used; fetching it would delay the import and log for seconds.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    litellm: Any = import_module("litellm")
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.drop_params = True
+    litellm.num_retries = 0
+    litellm.disable_streaming_logging = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.CRITICAL)
+    seconds = time.perf_counter() - started
+    metrics.WARM_UP_SECONDS.set(seconds)
+    log.info("litellm_warm", seconds=round(seconds, 2))
+    return litellm
+
+
+def _understands_schema(litellm: Any, entry: ModelEntry) -> bool:
+    if entry.structured != "auto":
+        return entry.structured == "schema"
+    return entry.api_base is not None or bool(litellm.supports_response_schema(model=entry.model))
+
+
+def _ask_for_json(arguments: dict[str, Any], call: ProviderCall, *, as_schema: bool) -> None:
+    schema = dict(call.schema or {})
+    if as_schema:
+        form = {"name": "answer", "schema": schema}
+        arguments["response_format"] = {"type": "json_schema", "json_schema": form}
+        return
+    words = f"Answer with one JSON value that satisfies this JSON Schema, and nothing else:\n{json.dumps(schema)}"
+    arguments["messages"] = [{"role": "system", "content": words}, *arguments["messages"]]
+    arguments["response_format"] = {"type": "json_object"}
+
+
+def _answer(litellm: Any, entry: ModelEntry, text: str, finish: str | None, usage: Any) -> Answer:
+    prompt = getattr(usage, "prompt_tokens", None)
+    completion = getattr(usage, "completion_tokens", None)
+    cost = None
+    if entry.price is None and prompt is not None and completion is not None:
+        cost = _listed_cost(litellm, entry.model, prompt, completion)
+    return Answer(text, _FINISH.get(finish or "", "stop"), prompt, completion, cost)
+
+
+def _listed_cost(litellm: Any, model: str, prompt: int, completion: int) -> float | None:
+    try:
+        costs = litellm.cost_per_token(model=model, prompt_tokens=prompt, completion_tokens=completion)
+    except Exception:  # noqa: BLE001 - LiteLLM raises several kinds for a model that its list does not have
+        return None
+    return float(sum(costs))

@@ -1,0 +1,30 @@
+"""What Prometheus is told about model calls."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CALLS = Counter("headrace_llm_calls_total", "Calls that ended, by model and outcome.", ["model", "outcome"])
+RETRIES = Counter("headrace_llm_retries_total", "Attempts made anew, by model and reason.", ["model", "reason"])
+TOKENS = Counter("headrace_llm_tokens_total", "Tokens paid for, by model and kind (prompt, completion).", ["model", "kind"])
+SECONDS = Histogram(
+    "headrace_llm_call_seconds",
+    "Seconds from a provider's call to its whole answer, waiting at the gate excluded.",
+    ["model"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+)
+FIRST_TOKEN_SECONDS = Histogram(
+    "headrace_llm_first_token_seconds",
+    "Seconds from a provider's call to the first token of its stream.",
+    ["model"],
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+GATE_WAIT_SECONDS = Histogram(
+    "headrace_llm_gate_wait_seconds",
+    "Seconds that a granted call waited at the gate.",
+    ["model"],
+    buckets=(0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+)
+GATE_QUEUE = Gauge("headrace_llm_gate_queue", "Calls of this process that wait at the gate.", ["model"])
+GATE_REFUSED = Counter("headrace_llm_gate_refused_total", "Calls that the gate refused, by reason.", ["model", "reason"])
+THROTTLED = Counter("headrace_llm_throttled_total", "Answers 429 of the provider.", ["model"])
+GATE_FALLBACK = Gauge("headrace_llm_gate_fallback", "1 while Redis is away and this process paces itself by its share.")
+WARM_UP_SECONDS = Gauge("headrace_llm_warm_up_seconds", "How long LiteLLM's import took; 0 before it has ended.")
