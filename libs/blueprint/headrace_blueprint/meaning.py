@@ -21,11 +21,13 @@ def faults(document: Mapping[str, Any], *, tools: Tools, kinds: frozenset[str]) 
     ]
     ids = [node["id"] for _, node in nodes if isinstance(node.get("id"), str)]
     scope = Scope(frozenset(ids), _inputs(document))
-    yield from _inputs_schema(document)
+    checked = schemas.Schemas()
+    if isinstance(document.get("inputs"), Mapping):
+        yield from checked.faults(document["inputs"], ("inputs",))
     yield from _duplicates(nodes)
     needs: dict[str, set[str]] = {name: set() for name in ids}
     for index, node in nodes:
-        yield from NodeCheck(tools, kinds, needs, str(node.get("id"))).faults(node, ("nodes", index), scope)
+        yield from NodeCheck(tools, kinds, checked, needs, str(node.get("id"))).faults(node, ("nodes", index), scope)
     yield from _cycle(needs, ids)
     yield from _output(document, scope)
     yield from _layout(document, scope)
@@ -36,12 +38,6 @@ def _inputs(document: Mapping[str, Any]) -> frozenset[str] | None:
     if not isinstance(schema, Mapping) or schema.get("additionalProperties", False) is not False:
         return None
     return frozenset(schemas.properties(schema))
-
-
-def _inputs_schema(document: Mapping[str, Any]) -> Iterator[Fault]:
-    schema = document.get("inputs")
-    if isinstance(schema, Mapping):
-        yield from schemas.faults(schema, ("inputs",))
 
 
 def _duplicates(nodes: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Fault]:

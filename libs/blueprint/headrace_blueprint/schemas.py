@@ -12,8 +12,14 @@ from jsonschema.protocols import Validator
 
 from headrace_blueprint import references
 from headrace_blueprint.faults import Fault, pointer
+from headrace_blueprint.shapes import nearest
 
 Path = tuple[str | int, ...]
+
+MAX_VALUES = 2000
+"""Most values that the schemas of one document have together, and that one node's arguments have."""
+MAX_LIST = 200
+"""Longest list in a schema: whether its items are unique takes time by the square of it."""
 
 _REFUSED = {
     "$ref": "write the schema out in place",
@@ -29,8 +35,40 @@ _MANY = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 
 
-def faults(schema: Mapping[str, Any], at: Path) -> Iterator[Fault]:
-    """What is wrong with a user's schema; `at` is its place in the document."""
+class Schemas:
+    """The schemas of one document. Their size is bounded together, since each value costs a tenth of a millisecond."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def faults(self, schema: Mapping[str, Any], at: Path) -> Iterator[Fault]:
+        """What is wrong with a schema; `at` is its place in the document."""
+        values, longest = _extent(schema)
+        self._left -= values
+        if self._left < 0:
+            yield Fault(pointer(at), f"the schemas have more than {MAX_VALUES} values together", "make them smaller")
+        elif longest > MAX_LIST:
+            yield Fault(pointer(at), f"a schema has a list of more than {MAX_LIST} items", "make it shorter")
+        else:
+            yield from _faults(schema, at)
+
+
+def _extent(schema: Any) -> tuple[int, int]:
+    """How many values a schema has, and how long its longest list is."""
+    values = longest = 0
+    pending = [schema]
+    while pending:
+        one = pending.pop()
+        values += 1
+        if isinstance(one, Mapping):
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            longest = max(longest, len(one))
+            pending.extend(one)
+    return values, longest
+
+
+def _faults(schema: Mapping[str, Any], at: Path) -> Iterator[Fault]:
     for error in jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA).iter_errors(schema):
         yield Fault(pointer((*at, *error.absolute_path)), f"not a JSON Schema: {_message(error)}")
     for path, one in _subschemas(schema, at):
@@ -40,10 +78,14 @@ def faults(schema: Mapping[str, Any], at: Path) -> Iterator[Fault]:
 
 def argument_faults(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) -> Iterator[Fault]:
     """What is wrong with a tool's arguments. A value that a reference brings in is not known yet and is passed over."""
+    if _extent(arguments)[0] > MAX_VALUES:
+        yield Fault(pointer(at), f"the arguments have more than {MAX_VALUES} values", "give fewer")
+        return
     validator: Validator = jsonschema.Draft202012Validator(dict(schema))
     for error in validator.iter_errors(arguments):
         if error.validator == "additionalProperties":
-            continue  # said field by field, with the nearest name, by the caller
+            yield from _unknown(schema, arguments, at)
+            continue
         if error.validator == "required" or not _has_reference(error.instance):
             yield Fault(pointer((*at, *error.absolute_path)), _message(error), _required_hint(error))
 
@@ -52,6 +94,13 @@ def properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """A schema's properties; empty when there are none or they are malformed."""
     found = schema.get("properties")
     return found if isinstance(found, Mapping) else {}
+
+
+def _unknown(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) -> Iterator[Fault]:
+    known = properties(schema)
+    for name in arguments:
+        if name not in known:
+            yield Fault(pointer((*at, name)), f"there is no argument {name[:64]!r} here", nearest(name, known))
 
 
 def _has_reference(value: Any) -> bool:
