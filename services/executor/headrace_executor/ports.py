@@ -35,6 +35,12 @@ class Journal(Protocol):
     async def checkpoint(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
         """Record a step as finished, in one transaction with `events` and all that was emitted before."""
 
+    async def drained(self) -> None:
+        """Wait until the buffer has room again; returns at once when it has. A stream awaits it after each `delta`.
+
+        Who never does runs into the buffer's hard limit: `emit` and `delta` then raise `errors.RunFailed`.
+        """
+
 
 class Pipeline(Protocol):
     """Takes a claimed run to its end."""
@@ -143,6 +149,16 @@ class Models(Protocol):
 
     def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
         """Ask for an answer in pieces of text; the last item is the Completion."""
+
+
+class Cel(Protocol):
+    """Evaluates expressions away from the event loop."""
+
+    async def evaluate(self, expression: str, scope: Mapping[str, Json]) -> Json:
+        """The JSON value of a CEL expression over the names of `scope`.
+
+        Raises `errors.RunFailed` when it has none, or takes longer than it may.
+        """
 
 
 class Sessions(Protocol):

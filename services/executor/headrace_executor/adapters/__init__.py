@@ -1,0 +1,1 @@
+"""The third-party clients of the executor, their errors translated at this border."""

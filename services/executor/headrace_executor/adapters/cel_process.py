@@ -1,0 +1,48 @@
+"""The process that evaluates expressions for `cel_worker`: requests on standard input, answers on standard output.
+
+A message is four bytes of length, big-endian, and that much JSON: {"source", "scope"} in, {"value"} or {"failed"} out. It
+ends when its input does, and by SIGALRM when one expression takes longer than argv[1] seconds, whoever still watches it.
+"""
+
+import resource
+import signal
+import struct
+import sys
+
+import orjson
+from headrace_blueprint import expressions
+
+LENGTH = struct.Struct(">I")
+MAX_MEMORY_BYTES = 512 * 1024 * 1024
+"""Address space of the process: an expression that builds more than this fails."""
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    seconds = float(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while header := source.read(LENGTH.size):
+        request = orjson.loads(source.read(LENGTH.unpack(header)[0]))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        answer = orjson.dumps(_answer(request))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sink.write(LENGTH.pack(len(answer)) + answer)
+        sink.flush()
+
+
+def _answer(request: dict[str, object]) -> dict[str, object]:
+    try:
+        expression = expressions.compile_expression(str(request["source"]))
+        value = expressions.evaluate(expression, request["scope"])  # type: ignore[arg-type]
+        orjson.dumps(value)
+    except (expressions.InvalidExpression, expressions.EvaluationFailed) as error:
+        return {"failed": str(error)}
+    except (MemoryError, TypeError) as error:
+        return {"failed": f"the result is too large or no JSON ({type(error).__name__})"}
+    return {"value": value}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The planner service over gRPC, as `ports.Planner`."""
+
+from collections.abc import Sequence
+
+import grpc
+import orjson
+from headrace.planner.v1 import planner_pb2, planner_pb2_grpc
+from headrace_llm.usage import Usage
+from headrace_runtime import channels, errors
+
+from headrace_executor.adapters.router_client import INTENTS, turns
+from headrace_executor.model import ClaimedRun
+from headrace_executor.ports import Planned, Turn
+
+ATTEMPT_S = 120.0
+"""Deadline of one call: a plan and two repairs by a slow model."""
+
+_ORIGINS = {
+    planner_pb2.ORIGIN_BUILTIN: "builtin",
+    planner_pb2.ORIGIN_MODEL: "model",
+    planner_pb2.ORIGIN_REPAIRED: "repaired",
+    planner_pb2.ORIGIN_TEMPLATE: "template",
+}
+
+
+class PlannerClient:
+    """Calls the planner. Raises `headrace_runtime.errors.ServiceError`."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, attempt_s: float = ATTEMPT_S) -> None:
+        self._stub = planner_pb2_grpc.PlannerServiceStub(channel)
+        self._attempt_s = attempt_s
+
+    async def plan(
+        self,
+        run: ClaimedRun,
+        *,
+        intent: str,
+        message: str,
+        workspace: str,
+        model: str,
+        tools: Sequence[str],
+        sources: Sequence[str],
+        history: Sequence[Turn],
+    ) -> Planned:
+        """Make a blueprint for an intent."""
+        request = planner_pb2.PlanRequest(
+            tenant_id=run.tenant_id,
+            intent=INTENTS[intent],
+            message=message,
+            workspace=workspace,
+            model=model,
+            tools=tools,
+            sources=sources,
+            history=turns(history),
+        )
+        answer = await channels.unary(self._stub.Plan, request, timeout_s=self._attempt_s, wait_for_ready=True)
+        try:
+            blueprint = orjson.loads(answer.blueprint)
+        except orjson.JSONDecodeError as error:
+            raise errors.InternalError("the planner answered with a blueprint that is not JSON") from error
+        origin = _ORIGINS.get(answer.origin, "builtin")
+        return Planned(blueprint, origin, tuple(answer.warnings), Usage.from_proto(answer.usage))

@@ -1,0 +1,78 @@
+"""What a run ends with, in API.md's shapes. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from headrace_executor import page, passages
+from headrace_executor.execution import Executed
+from headrace_executor.model import Json, Outcome
+from headrace_executor.ports import Turn
+
+BUILDS = frozenset({"build", "patch"})
+"""Intents whose answer is a blueprint. A change that names no page is planned as a new build."""
+
+
+def planned(intent: Json, blueprint: Json, warnings: Sequence[str]) -> Outcome:
+    """A conversation whose build was planned and is not to be run."""
+    name = blueprint.get("name", "")
+    reply = f"Here is the plan “{name}” with {len(blueprint['nodes'])} steps."
+    return Outcome({**_answer(intent, reply), "blueprint": blueprint, "warnings": list(warnings)}, reply)
+
+
+def conversed(intent: Json, executed: Executed) -> Outcome:
+    """A conversation that was answered."""
+    kind = intent["kind"]
+    value = executed.output
+    reply = _reply(executed)
+    answer = {**_answer(intent, reply), "citations": citations(executed)}
+    if kind in BUILDS:
+        answer["blueprint"] = executed.plan.blueprint.to_json()
+    if kind == "quiz" and not isinstance(value, str):
+        answer["quiz"] = value
+    if executed.plan.blueprint.layout:
+        answer["page"] = page.whole(executed.plan.blueprint, executed.outputs)
+    return Outcome(answer, reply)
+
+
+def paged(executed: Executed) -> Outcome:
+    """A blueprint that was run as it was given."""
+    whole = page.whole(executed.plan.blueprint, executed.outputs)
+    return Outcome({"page": whole, "output": executed.output, "citations": citations(executed)})
+
+
+def citations(executed: Executed) -> Sequence[Mapping[str, Json]]:
+    """Every passage that the run's searches found, in the order of the plan."""
+    nodes = executed.plan.nodes
+    searches = [
+        executed.outputs[name]
+        for name, node in nodes.items()
+        if node.kind == "retrieve" or (node.kind == "data" and node.tool == "search")
+    ]
+    return passages.citations(searches)
+
+
+def rendered(history: Sequence[Turn], *, max_characters: int) -> str:
+    """Earlier messages as prompts read them, the oldest left out first when they are too long."""
+    lines: list[str] = []
+    left = max_characters
+    for turn in reversed(history):
+        line = f"{turn.role}: {turn.text}"
+        left -= len(line) + 1
+        if left < 0:
+            break
+        lines.append(line)
+    return "\n".join(reversed(lines))
+
+
+def _answer(intent: Json, reply: str) -> dict[str, Json]:
+    return {"intent": intent, "reply": reply, "blueprint": None, "quiz": None, "citations": []}
+
+
+def _reply(executed: Executed) -> str:
+    """The output when it is a text, else the page's texts under their titles, else the output's JSON."""
+    if isinstance(executed.output, str):
+        return executed.output
+    slots = page.whole(executed.plan.blueprint, executed.outputs)["slots"]
+    texts = [f"## {slot['title']}\n\n{slot['value']}" for slot in slots if isinstance(slot["value"], str)]
+    return "\n\n".join(texts) or orjson.dumps(executed.output).decode()

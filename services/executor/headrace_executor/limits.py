@@ -1,0 +1,49 @@
+"""What one run may use, each limit with its name and default. Plain data; the settings fill it in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+def _timeouts() -> Mapping[str, float]:
+    return {"data": 30.0, "retrieve": 60.0, "compute": 10.0, "compose": 120.0}
+
+
+def _attempts() -> Mapping[str, int]:
+    return {"data": 1, "retrieve": 1, "compute": 1, "compose": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one run. Seconds end in `_s`, sizes in JSON bytes in `_bytes`."""
+
+    max_parallel_nodes: int = 8
+    """Nodes of one run that are worked on at once."""
+    history_turns: int = 8
+    """Earlier messages that the router, the planner and prompts see."""
+    history_characters: int = 16_000
+    """Characters of `inputs.history`; the oldest turns go first."""
+    history_deadline_s: float = 10.0
+    route_deadline_s: float = 60.0
+    """How long the router may be away, retries included: a killed service is back within seconds."""
+    plan_deadline_s: float = 180.0
+    """As above for the planner, which may ask a model three times."""
+    search_deadline_s: float = 60.0
+    ingest_deadline_s: float = 900.0
+    """Reading a document asks a model once per chunk, and waits while another writer has the workspace."""
+    node_timeout_s: Mapping[str, float] = field(default_factory=_timeouts)
+    """Seconds of one attempt at a node that names none, by kind."""
+    max_node_timeout_s: float = 600.0
+    default_attempts: Mapping[str, int] = field(default_factory=_attempts)
+    """Attempts at a node that has no retry policy, by kind. A model's stream that broke off is begun anew once."""
+    default_backoff_s: float = 1.0
+    max_node_attempts: int = 5
+    max_node_backoff_s: float = 30.0
+    max_prompt_bytes: int = 1024 * 1024
+    max_output_bytes: int = 256 * 1024
+    """Largest output of one node."""
+    max_run_bytes: int = 4 * 1024 * 1024
+    """Largest sum of a run's outputs: they are held in memory and end in one gRPC answer."""
+    max_event_bytes: int = 64 * 1024
+    """Largest value inside one event; a larger one is replaced by its size and its beginning."""
+    max_inline_cel_bytes: int = 16 * 1024
+    """Values that an expression may see in the service's own process; over larger ones it runs in a worker."""

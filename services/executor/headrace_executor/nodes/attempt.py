@@ -1,0 +1,100 @@
+"""One attempt at one node: what a kind's module is given, and what it gives back."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from headrace_blueprint import references
+from headrace_llm.usage import Usage
+
+from headrace_executor import events
+from headrace_executor.errors import RunFailed
+from headrace_executor.limits import Limits
+from headrace_executor.model import ClaimedRun, FailureCode, Json
+from headrace_executor.ports import Cel, Event, Journal, Models, Rag
+from headrace_executor.retrying import Sleep
+from headrace_executor.scope import Scope
+
+J = TypeVar("J")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What nodes use from outside."""
+
+    rag: Rag
+    models: Models
+    cel: Cel
+    now: Callable[[], datetime]
+    """The wall clock, in UTC."""
+    limits: Limits = field(default_factory=Limits)
+    sleep: Sleep = asyncio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A node's output, and events that its readers get when it is recorded."""
+
+    output: Json
+    events: Sequence[Event] = ()
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt of this owner at one node."""
+
+    journal: Journal
+    parts: Parts
+    scope: Scope
+    node: str
+    needs: frozenset[str]
+    number: int
+    """1 for this owner's first."""
+    timeout_s: float
+    usage: Usage = field(default_factory=Usage)
+    """What this attempt has spent so far, paid whether it succeeds or not."""
+    message_id: str = ""
+    """The text message that is open, "" for none."""
+
+    @property
+    def run(self) -> ClaimedRun:
+        """The run that the node belongs to."""
+        return self.journal.run
+
+    @property
+    def step(self) -> str:
+        """The node's step."""
+        return f"node:{self.node}"
+
+    @property
+    def unique_id(self) -> str:
+        """A name that no other attempt at any node has: RUN:NODE, then :OWNER and .ATTEMPT where they are not the first."""
+        name = f"{self.run.run_id}:{self.node}"
+        if self.number > 1:
+            return f"{name}:{self.run.attempt}.{self.number}"
+        return f"{name}:{self.run.attempt}" if self.run.attempt > 1 else name
+
+    def seen(self) -> Mapping[str, Json]:
+        """What the node may refer to."""
+        return self.scope.seen(self.needs)
+
+    def resolved(self, value: J) -> J:
+        """A copy of `value` with its references replaced. Raises `RunFailed`."""
+        try:
+            resolved: J = references.resolve(value, self.seen())
+        except (references.MissingReference, references.MalformedReference, references.ResolvedTooLarge) as error:
+            raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"{error}.") from error
+        return resolved
+
+    def text(self, value: str) -> str:
+        """A string with its references replaced; what a lone reference stands for becomes text too. Raises `RunFailed`."""
+        resolved: Json = self.resolved(value)
+        return resolved if isinstance(resolved, str) else references.resolve(f"{value} ", self.seen())[:-1]
+
+    def open_message(self) -> str:
+        """Begin a text message and return its id."""
+        self.message_id = self.unique_id
+        self.journal.emit(events.text_start(self.message_id))
+        return self.message_id

@@ -1,0 +1,202 @@
+"""Takes a claimed run to its end: which steps each kind of run has, and what they pass on. Implements `ports.Pipeline`.
+
+    conversation, quiz   route → plan → node:ID …
+    workflow             plan
+    page                 node:ID …
+    document             ingest
+
+Every step is recorded when it is done and is never done again, so a run that is taken over goes on where it was.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from headrace_blueprint.plan import Plan
+from opentelemetry import context, propagate
+
+from headrace_executor import answers, events, page, requests, retrying
+from headrace_executor.errors import RunFailed
+from headrace_executor.execution import Executed, execute
+from headrace_executor.limits import Limits
+from headrace_executor.model import FailureCode, Json, Outcome, RunKind
+from headrace_executor.nodes.attempt import Parts
+from headrace_executor.ports import Cel, Journal, Models, Planner, Rag, Router, Sessions, Turn
+from headrace_executor.requests import Conversation
+from headrace_executor.retrying import Sleep
+from headrace_executor.steps import Done, once, tracer
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class RunPipeline:
+    """Runs of every kind, over the services that they need. It keeps nothing between runs."""
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        planner: Planner,
+        rag: Rag,
+        models: Models,
+        sessions: Sessions,
+        cel: Cel,
+        limits: Limits | None = None,
+        now: Callable[[], datetime] = _utc_now,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._router = router
+        self._planner = planner
+        self._rag = rag
+        self._sessions = sessions
+        self._limits = limits or Limits()
+        self._parts = Parts(rag, models, cel, now, self._limits, sleep)
+        self._kinds: Mapping[RunKind, Callable[[Journal], Awaitable[Outcome]]] = {
+            RunKind.CONVERSATION: self._conversation,
+            RunKind.QUIZ: self._quiz,
+            RunKind.WORKFLOW: self._workflow,
+            RunKind.PAGE: self._page,
+            RunKind.DOCUMENT: self._document,
+        }
+
+    async def run(self, journal: Journal) -> Outcome:
+        """Do what is left of a run before its deadline. Raises `RunFailed`."""
+        run = journal.run
+        do = self._kinds.get(run.kind)
+        if do is None:
+            text = f"Runs of the kind {run.kind.value} are not supported yet; submit the whole page again instead."
+            raise RunFailed(FailureCode.INTERNAL, text)
+        parent = propagate.extract({"traceparent": run.traceparent}) if run.traceparent else None
+        token = context.attach(parent) if parent is not None else None
+        left = (run.deadline - self._parts.now()).total_seconds()
+        timeout = asyncio.timeout(max(0.0, left))
+        try:
+            with tracer.start_as_current_span(f"run {run.kind.value}"):
+                async with timeout:
+                    return await do(journal)
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise RunFailed(FailureCode.DEADLINE, "The run was not done by its deadline; submit a smaller one.") from error
+        finally:
+            if token is not None:
+                context.detach(token)
+
+    async def _conversation(self, journal: Journal) -> Outcome:
+        return await self._answer(journal, requests.conversation(journal.run.body))
+
+    async def _quiz(self, journal: Journal) -> Outcome:
+        body = journal.run.body
+        field = "message" if body.get("message") else "prompt"
+        return await self._answer(journal, requests.conversation(body, mode="quiz", message=field))
+
+    async def _answer(self, journal: Journal, request: Conversation) -> Outcome:
+        history = await self._history(journal)
+        intent = await once(journal, "route", lambda: self._route(journal, request, history))
+        builds = intent["kind"] in answers.BUILDS
+        planned = await once(
+            journal, "plan", lambda: self._plan(journal, request, "build" if builds else intent["kind"], history)
+        )
+        plan = requests.compiled(planned["blueprint"])
+        if builds and not request.execute:
+            journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
+            return answers.planned(intent, planned["blueprint"], planned["warnings"])
+        given = {
+            "message": request.message,
+            "history": answers.rendered(history, max_characters=self._limits.history_characters),
+            "workspace": request.workspace,
+        }
+        return answers.conversed(intent, await self._execute(journal, plan, requests.with_defaults(plan, given)))
+
+    async def _workflow(self, journal: Journal) -> Outcome:
+        request = requests.conversation(journal.run.body, message="prompt")
+        planned = await once(journal, "plan", lambda: self._plan(journal, request, "build", ()))
+        plan = requests.compiled(planned["blueprint"])
+        journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
+        return Outcome({"blueprint": planned["blueprint"], "warnings": planned["warnings"]})
+
+    async def _page(self, journal: Journal) -> Outcome:
+        body = journal.run.body
+        plan = requests.compiled(body.get("blueprint"))
+        return answers.paged(await self._execute(journal, plan, requests.inputs(plan, body.get("inputs"))))
+
+    async def _document(self, journal: Journal) -> Outcome:
+        return Outcome({"document": await once(journal, "ingest", lambda: self._ingest(journal))})
+
+    async def _execute(self, journal: Journal, plan: Plan, inputs: Mapping[str, Json]) -> Executed:
+        return await execute(journal, plan, inputs=inputs, parts=self._parts)
+
+    async def _history(self, journal: Journal) -> Sequence[Turn]:
+        return await retrying.until_deadline(
+            lambda: self._sessions.history(journal.run, limit=self._limits.history_turns),
+            part="the session store",
+            deadline_s=self._limits.history_deadline_s,
+            sleep=self._parts.sleep,
+        )
+
+    async def _route(self, journal: Journal, request: Conversation, history: Sequence[Turn]) -> Done:
+        routed = await retrying.until_deadline(
+            lambda: self._router.route(
+                journal.run,
+                message=request.message,
+                mode=request.mode,
+                has_blueprint=request.blueprint is not None,
+                history=history,
+            ),
+            part="the router",
+            deadline_s=self._limits.route_deadline_s,
+            sleep=self._parts.sleep,
+        )
+        intent = {"kind": routed.intent, "confidence": routed.confidence, "decided_by": routed.decided_by}
+        return Done(intent, routed.usage, (events.custom("headrace.intent", intent),))
+
+    async def _plan(self, journal: Journal, request: Conversation, intent: str, history: Sequence[Turn]) -> Done:
+        if request.blueprint is not None:
+            requests.compiled(request.blueprint)
+            return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": []})
+        planned = await retrying.until_deadline(
+            lambda: self._planner.plan(
+                journal.run,
+                intent=intent,
+                message=request.message,
+                workspace=request.workspace,
+                model=request.model,
+                tools=request.tools,
+                sources=request.sources,
+                history=history,
+            ),
+            part="the planner",
+            deadline_s=self._limits.plan_deadline_s,
+            sleep=self._parts.sleep,
+        )
+        requests.compiled(planned.blueprint)
+        output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": list(planned.warnings)}
+        done = _planned(output)
+        return Done(output, planned.usage, done.events)
+
+    async def _ingest(self, journal: Journal) -> Done:
+        body = journal.run.body
+        text = requests.text(body, "text")
+        document_id = requests.text(body, "document_id")
+        document, usage = await retrying.until_deadline(
+            lambda: self._rag.ingest(
+                journal.run,
+                document_id=document_id,
+                title=str(body.get("title") or ""),
+                text=text,
+                workspace=str(body.get("workspace") or ""),
+            ),
+            part="the rag service",
+            deadline_s=self._limits.ingest_deadline_s,
+            sleep=self._parts.sleep,
+        )
+        if document.get("status") == "failed":
+            raise RunFailed(FailureCode.PROVIDER, f"The document could not be read: {document.get('error')}.")
+        return Done(document, usage)
+
+
+def _planned(output: Json) -> Done:
+    shown = {"origin": output["origin"], "warnings": output["warnings"]}
+    return Done(output, events=(events.custom("headrace.plan", shown),))

@@ -1,0 +1,271 @@
+"""Fakes of the executor's ports. Deterministic: time passes only as turns of the event loop, drawn from a seed."""
+
+import asyncio
+import hashlib
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from headrace_blueprint import expressions
+from headrace_executor import events
+from headrace_executor.errors import LeaseLost
+from headrace_executor.model import ClaimedRun, Priority, RunKind, StepRecord
+from headrace_executor.openings import Openings
+from headrace_executor.ports import Found, Passage, Planned, Routed, Turn
+from headrace_llm.client import ChatRequest, Completion
+from headrace_llm.usage import ModelUsage, Usage
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PAID = Usage({"fake": ModelUsage(llm_calls=1, prompt_tokens=10, completion_tokens=5)})
+
+
+def claimed(
+    body: Mapping[str, Any], *, kind: RunKind = RunKind.CONVERSATION, attempt: int = 1, **changes: Any
+) -> ClaimedRun:
+    """A run of a minute's life."""
+    run = ClaimedRun(
+        run_id="r1",
+        tenant_id="t1",
+        session_id="s1",
+        kind=kind,
+        priority=Priority.INTERACTIVE,
+        attempt=attempt,
+        fence=attempt,
+        created_at=NOW,
+        deadline=NOW + timedelta(minutes=10),
+        body=body,
+    )
+    return replace(run, **changes)
+
+
+@dataclass
+class Turns:
+    """Virtual delays: each wait is a number of the loop's turns."""
+
+    seed: int | None = None
+    most: int = 6
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    async def wait(self) -> None:
+        """Let others go first, as often as the seed says."""
+        if self.seed is not None:
+            for _ in range(self._random.randint(0, self.most)):
+                await asyncio.sleep(0)
+
+
+async def no_sleep(_: float) -> None:
+    """Back off for no time."""
+    await asyncio.sleep(0)
+
+
+@dataclass
+class Log:
+    """What a run's owners have committed."""
+
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    steps: dict[str, StepRecord] = field(default_factory=dict)
+
+
+class FakeJournal:
+    """A journal whose flush is the next checkpoint, and whose owner dies at the checkpoint of number `crash_at`."""
+
+    def __init__(
+        self,
+        run: ClaimedRun,
+        *,
+        log: Log | None = None,
+        turns: Turns | None = None,
+        crash_at: int | None = None,
+        crash_commits: bool = False,
+    ) -> None:
+        self.run = run
+        self.log = log or Log()
+        self.steps = dict(self.log.steps)
+        self.checkpoints = 0
+        self._turns = turns or Turns()
+        self._crash_at = crash_at
+        self._crash_commits = crash_commits
+        self._dead = False
+        openings = Openings()
+        for event in self.log.events:
+            openings.see(event)
+        self._pending: list[Mapping[str, Any]] = openings.interrupt(run.run_id)
+        if not self.log.events:
+            self._pending.append(events.run_started(run.session_id, run.run_id))
+
+    @property
+    def events(self) -> list[Mapping[str, Any]]:
+        """Everything that was written so far, committed or not."""
+        return [*self.log.events, *self._pending]
+
+    def emit(self, *new: Mapping[str, Any]) -> None:
+        self._owned()
+        for event in new:
+            orjson.dumps(event)
+            self._pending.append(event)
+
+    def delta(self, message_id: str, text: str) -> None:
+        self.emit(events.text_content(message_id, text))
+
+    async def drained(self) -> None:
+        self._owned()
+
+    async def checkpoint(self, step: str, output: Any, *, usage: Usage, events: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.emit(*events)
+        assert step not in self.log.steps, f"{step} was done twice"
+        record = StepRecord(orjson.loads(orjson.dumps(output)), usage)
+        await self._turns.wait()
+        self._owned()
+        self.checkpoints += 1
+        crash = self.checkpoints == self._crash_at
+        if not crash or self._crash_commits:
+            self.log.events += self._pending
+            self._pending = []
+            self.log.steps[step] = record
+        if crash:
+            self._dead = True
+            raise LeaseLost
+
+    def finish(self, last: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Close what is open, end the run and return its events."""
+        openings = Openings()
+        for event in self.events:
+            openings.see(event)
+        self.log.events = [*self.events, *openings.close(), last]
+        self._pending = []
+        return self.log.events
+
+    def _owned(self) -> None:
+        if self._dead:
+            raise LeaseLost
+
+
+def answer(prompt: str) -> str:
+    """What the fake model says to a prompt."""
+    return f"m{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
+
+
+@dataclass
+class FakeModels:
+    """Answers with `say(prompt)` in pieces. `failures` are raised first, one per call, after `pieces_before` pieces."""
+
+    say: Callable[[str], str] = answer
+    turns: Turns = field(default_factory=Turns)
+    failures: list[Exception] = field(default_factory=list)
+    pieces_before: int = 0
+    piece: int = 3
+    requests: list[ChatRequest] = field(default_factory=list)
+    aborted: int = 0
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        self.requests.append(request)
+        await self.turns.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        return Completion(self.say(request.messages[-1].content), "fake", PAID)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
+        self.requests.append(request)
+        failure = self.failures.pop(0) if self.failures else None
+        text = self.say(request.messages[-1].content)
+        pieces = [text[at : at + self.piece] for at in range(0, len(text), self.piece)]
+        try:
+            for number, piece in enumerate(pieces):
+                await self.turns.wait()
+                if failure is not None and number == min(self.pieces_before, len(pieces) - 1):
+                    raise failure
+                yield piece
+        except (asyncio.CancelledError, GeneratorExit):
+            self.aborted += 1
+            raise
+        yield Completion(text, "fake", PAID)
+
+    def prompts(self) -> Counter[str]:
+        """How often each prompt was asked."""
+        return Counter(request.messages[0].content for request in self.requests)
+
+
+@dataclass
+class FakeRag:
+    """Finds two passages that name the query."""
+
+    turns: Turns = field(default_factory=Turns)
+    failures: list[Exception] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    document: Mapping[str, Any] = field(default_factory=lambda: {"document_id": "d1", "status": "ready"})
+
+    async def search(self, run: ClaimedRun, *, query: str, workspace: str, mode: str, top_k: int) -> Found:
+        await self.turns.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.queries.append(query)
+        chunks = [Passage(f"d{n}", f"Title {n}", f"about {query}", 0.9 - n / 10) for n in range(2)]
+        return Found(tuple(chunks[:top_k]), (), (), Usage())
+
+    async def ingest(
+        self, run: ClaimedRun, *, document_id: str, title: str, text: str, workspace: str
+    ) -> tuple[Any, Usage]:
+        await self.turns.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        return {**self.document, "document_id": document_id, "title": title}, PAID
+
+
+@dataclass
+class FakeRouter:
+    """Answers with one intent."""
+
+    intent: str = "chat"
+    failures: list[Exception] = field(default_factory=list)
+    calls: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def route(self, run: ClaimedRun, **asked: Any) -> Routed:
+        self.calls.append(asked)
+        if self.failures:
+            raise self.failures.pop(0)
+        return Routed(asked["mode"] if asked["mode"] not in ("", "auto") else self.intent, 0.75, "embedding", PAID)
+
+
+@dataclass
+class FakePlanner:
+    """Answers with one blueprint."""
+
+    blueprint: Any
+    failures: list[Exception] = field(default_factory=list)
+    calls: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def plan(self, run: ClaimedRun, **asked: Any) -> Planned:
+        self.calls.append(asked)
+        if self.failures:
+            raise self.failures.pop(0)
+        return Planned(self.blueprint, "builtin", ("a warning",), PAID)
+
+
+@dataclass
+class FakeSessions:
+    """Remembers these turns."""
+
+    turns: Sequence[Turn] = ()
+    failures: list[Exception] = field(default_factory=list)
+
+    async def history(self, run: ClaimedRun, *, limit: int) -> Sequence[Turn]:
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.turns[-limit:]
+
+
+@dataclass
+class FakeCel:
+    """Evaluates in this process and remembers what it was asked."""
+
+    asked: list[str] = field(default_factory=list)
+
+    async def evaluate(self, expression: str, scope: Mapping[str, Any]) -> Any:
+        self.asked.append(expression)
+        return expressions.evaluate(expressions.compile_expression(expression), scope)
