@@ -45,6 +45,8 @@ class Job:
         """Check a request. Raises `InvalidArgument` and, for what surely does not fit the model, `ProviderRejected`."""
         if not request.messages:
             raise errors.InvalidArgument("a request needs at least one message")
+        if any(_unencodable(message.content) for message in request.messages):
+            raise errors.InvalidArgument("a message has half a surrogate pair, which is no text")
         prompt = policy.estimate_tokens(message.content for message in request.messages)
         if prompt > SURELY_TOO_LONG * entry.context_tokens:
             raise ProviderRejected(f"about {prompt} tokens of prompt for {entry.id}, which reads {entry.context_tokens}")
@@ -56,3 +58,13 @@ class Job:
             until=now + request.deadline_s,
             validator=None if request.schema is None else answers.validator(request.schema),
         )
+
+
+def _unencodable(text: str) -> bool:
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -15,8 +15,8 @@ DETAIL_CHARS = 300
 _PREFIX = re.compile(r"^(litellm\.\w+: )+(\w+Exception - )?")
 
 
-def translate(error: Exception, entry: ModelEntry, *, key_names: str, secret: str | None) -> errors.ServiceError:
-    """Our error for one of LiteLLM's. `key_names` are the variables that may hold the key, `secret` the key itself."""
+def translate(error: Exception, entry: ModelEntry, *, key_name: str, secret: str | None) -> errors.ServiceError:
+    """Our error for one of LiteLLM's. `key_name` is the variable that may hold the key, `secret` the key itself."""
     litellm: Any = import_module("litellm")
     status = getattr(error, "status_code", None)
     if isinstance(error, litellm.RateLimitError) or status == 429:
@@ -24,10 +24,7 @@ def translate(error: Exception, entry: ModelEntry, *, key_names: str, secret: st
     if isinstance(error, litellm.Timeout) or status == 408:
         return CallTimeout(f"{entry.id} did not answer in time")
     if isinstance(error, litellm.AuthenticationError | litellm.PermissionDeniedError) or status in (401, 403):
-        return ProviderAuth(
-            f"the provider of {entry.id} refuses the key: set {key_names} in the environment to a key that may use "
-            f"{entry.model}, or name another variable in models.{entry.id}.api_key_env of models.yaml"
-        )
+        return ProviderAuth(f"the provider of {entry.id} refuses the key for {entry.model}: {_advice(entry, key_name)}")
     if isinstance(error, litellm.NotFoundError) or status == 404:
         return ProviderAuth(
             f"the provider does not know {entry.model}: correct models.{entry.id}.model (or api_base) in models.yaml"
@@ -37,6 +34,13 @@ def translate(error: Exception, entry: ModelEntry, *, key_names: str, secret: st
             return ProviderAuth(f"{entry.provider!r} is no provider: correct models.{entry.id}.model in models.yaml")
         return ProviderRejected(f"the provider of {entry.id} refuses the request: {_detail(error, secret)}")
     return ProviderUnavailable(f"the provider of {entry.id} failed: {type(error).__name__} {status or ''}".rstrip())
+
+
+def _advice(entry: ModelEntry, key_name: str) -> str:
+    place = f"models.{entry.id}.api_key_env in models.yaml"
+    if entry.api_base and not entry.api_key_env:
+        return f"none was sent, as the server is named by api_base; name its key's variable in {place}"
+    return f"correct {key_name} in the environment, or name another variable in {place}"
 
 
 def _retry_after_s(error: Exception) -> float | None:

