@@ -1,0 +1,122 @@
+"""Wires the edge: channels, clients, parts, routes, middleware."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+import structlog
+from fastapi import FastAPI
+from headrace_runtime import channels
+from starlette.types import ASGIApp
+
+from headrace_edge import auth, openapi, problems
+from headrace_edge.adapters.calls import Caller as ServiceCaller
+from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
+from headrace_edge.adapters.health_client import HealthProbe
+from headrace_edge.adapters.rag_client import RagDocuments
+from headrace_edge.draining import Drain
+from headrace_edge.edge import Edge
+from headrace_edge.limits import Rates, Streams, Work
+from headrace_edge.middleware.admission import AdmissionMiddleware
+from headrace_edge.middleware.authentication import AuthenticationMiddleware
+from headrace_edge.middleware.requests import RequestMiddleware
+from headrace_edge.readiness import Readiness
+from headrace_edge.routes import catalog, conversation, documents, health, sessions, tasks
+from headrace_edge.settings import Settings
+from headrace_edge.waiting import Waiter
+from headrace_edge.watching import Watcher
+
+LOOPBACK_TENANT = "default"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What the server serves and stops."""
+
+    asgi: ASGIApp
+    drain: Drain
+    streams: Streams
+
+
+@asynccontextmanager
+async def application(settings: Settings) -> AsyncIterator[Application]:
+    """The edge, with its channels open. Raises auth.KeysFileError."""
+    keys = _keys(settings)
+    async with AsyncExitStack() as stack:
+        executor = await stack.enter_async_context(channels.open_channel(settings.executor_target))
+        rag = await stack.enter_async_context(channels.open_channel(settings.rag_target))
+        to_executor = ServiceCaller("executor", settings.call_timeout_s, settings.call_retry_s)
+        to_rag = ServiceCaller("rag", settings.call_timeout_s, settings.call_retry_s)
+        runs = ExecutorRuns(executor, to_executor, watch_max_s=settings.watch_max_s)
+        drain, streams = Drain(), Streams(settings.max_streams)
+        probes = {
+            "executor": HealthProbe(executor, timeout_s=settings.health_timeout_s),
+            "rag": HealthProbe(rag, timeout_s=settings.health_timeout_s),
+        }
+        edge = Edge(
+            settings=settings,
+            runs=runs,
+            sessions=ExecutorSessions(executor, to_executor),
+            catalog=ExecutorCatalog(executor, to_executor),
+            documents=RagDocuments(rag, to_rag, search_timeout_s=settings.search_timeout_s),
+            watcher=Watcher(runs, settings.watch_retry_s),
+            waiter=Waiter(runs, drain, settings.wait_slice_s),
+            streams=streams,
+            readiness=Readiness(probes, frozenset({"executor"}), _version(), drain, settings.health_ttl_s),
+            drain=drain,
+        )
+        yield Application(_guarded(_routes(edge), edge, keys), drain, streams)
+
+
+def _keys(settings: Settings) -> auth.Keys | None:
+    if settings.api_keys_file is None:
+        if not auth.is_loopback(settings.listen):
+            log.warning("no_api_keys", listen=settings.listen, effect="callers from other machines get 401")
+        return None
+    return auth.read_keys(
+        settings.api_keys_file,
+        os.environ,
+        requests_per_minute=settings.key_requests_per_minute,
+        max_streams=settings.key_max_streams,
+    )
+
+
+def _routes(edge: Edge) -> FastAPI:
+    app = FastAPI(
+        title="Headrace",
+        version=_version(),
+        description=openapi.DESCRIPTION,
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+        responses=openapi.PROBLEM_RESPONSES,
+        exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
+    )
+    app.state.edge = edge
+    for module in (conversation, tasks, sessions, documents, catalog, health):
+        app.include_router(module.router)
+    openapi.install(app)
+    return app
+
+
+def _guarded(app: ASGIApp, edge: Edge, keys: auth.Keys | None) -> ASGIApp:
+    settings = edge.settings
+    loopback = auth.Caller(
+        "loopback", LOOPBACK_TENANT, frozenset(auth.Scope), settings.loopback_requests_per_minute, settings.max_streams
+    )
+    known = AuthenticationMiddleware(app, keys=keys, loopback=loopback, rates=Rates())
+    admitted = AdmissionMiddleware(
+        known,
+        work=Work(settings.max_requests),
+        drain=edge.drain,
+        max_header_bytes=settings.max_header_bytes,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    return RequestMiddleware(admitted)
+
+
+def _version() -> str:
+    return metadata.version("headrace-edge")

@@ -1,0 +1,1 @@
+"""What every request passes before FastAPI sees it, as plain ASGI."""

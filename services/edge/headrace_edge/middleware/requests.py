@@ -1,0 +1,94 @@
+"""The outermost layer: request id, trace, one log line, metrics, and a problem for what nobody handled."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from headrace_runtime import context, telemetry
+from opentelemetry import context as otel
+from opentelemetry import propagate, trace
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headrace_edge import metrics, problems
+from headrace_edge.policy import INTERNAL_DETAIL, Problem
+
+UNMATCHED = "unmatched"
+CALLER_KEY = "headrace.caller"
+"""Scope key of the authenticated `auth.Caller`."""
+
+log = structlog.get_logger()
+
+
+class RequestMiddleware:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request and account for it."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        request_id = context.enter_request(headers.get(context.REQUEST_ID_KEY)).encode()
+        status, answered = 0, 0.0
+
+        async def answer(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status, answered = message["status"], time.perf_counter()
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        with _span(scope, headers) as span:
+            try:
+                await self._app(scope, receive, answer)
+            except Exception as error:
+                log.error("request_failed", route=_route(scope), exc_info=error)
+                if not status:
+                    await problems.response(Problem(500, "INTERNAL", INTERNAL_DETAIL))(scope, receive, answer)
+            route = _route(scope)
+            if span is not None:
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": status})
+        metrics.REQUESTS.labels(route, scope["method"], status).inc()
+        metrics.SECONDS.labels(route).observe((answered or time.perf_counter()) - started)
+        _log(scope, route, status, started)
+
+
+def _log(scope: Scope, route: str, status: int, started: float) -> None:
+    write = log.debug if route.startswith("/api/health") or route == "/metrics" else log.info
+    caller = scope.get(CALLER_KEY)
+    write(
+        "request",
+        method=scope["method"],
+        route=route,
+        status=status,
+        ms=round((time.perf_counter() - started) * 1000, 2),
+        tenant=caller.tenant if caller else "",
+    )
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", UNMATCHED))
+
+
+@contextmanager
+def _span(scope: Scope, headers: Headers) -> Iterator[trace.Span | None]:
+    """Continue the client's trace, with a span of our own when traces are exported."""
+    if not telemetry.enabled():
+        parent = headers.get("traceparent")
+        token = otel.attach(propagate.extract({"traceparent": parent})) if parent else None
+        try:
+            yield None
+        finally:
+            if token is not None:
+                otel.detach(token)
+        return
+    tracer = trace.get_tracer("headrace-edge")
+    remote = propagate.extract(dict(headers))
+    with tracer.start_as_current_span(scope["method"], context=remote, kind=trace.SpanKind.SERVER) as span:
+        yield span

@@ -1,0 +1,268 @@
+"""The edge's answers, as API.md shapes them, and the nouns that its ports speak in. Plain data; no I/O."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RunKind = Literal["conversation", "workflow", "page", "patch", "quiz", "document"]
+RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ENDED: frozenset[RunStatus] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Answer(BaseModel):
+    """Something the edge answers with."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ProblemDocument(Answer):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:headrace:problem:not-found"])
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = Field(None, description="For input: `loc` and `msg` of each fault.")
+
+
+class ModelUsage(Answer):
+    """One model's share."""
+
+    llm_calls: int = 0
+    cached_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Usage(ModelUsage):
+    """What a run's model calls cost."""
+
+    models: dict[str, ModelUsage] = Field(default_factory=dict)
+
+
+class Run(Answer):
+    """A run."""
+
+    run_id: str
+    session_id: str
+    kind: RunKind
+    status: RunStatus
+    priority: str
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempt: int
+    output: Any = None
+    error: dict[str, Any] | None = None
+    usage: Usage
+    timings: dict[str, float] = Field(description="`queued_ms`, `running_ms` and `total_ms`, as far as they are known.")
+    last_event_id: int = Field(description="The sequence number of the newest event, 0 for none.")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the executor tells it."""
+
+    run: Run
+    failure: Failure | None
+
+
+class Accepted(Answer):
+    """A run that was taken on."""
+
+    run_id: str
+    status: RunStatus
+    links: dict[str, str]
+
+
+class Intent(Answer):
+    """What the router decided."""
+
+    kind: str
+    confidence: float
+    decided_by: str
+
+
+class ConversationAnswer(Answer):
+    """The answer to a message."""
+
+    run_id: str
+    session_id: str
+    intent: Intent | None
+    reply: str
+    blueprint: dict[str, Any] | None
+    quiz: Any
+    citations: list[dict[str, Any]]
+    usage: Usage
+    timings: dict[str, float]
+
+
+class WorkflowAnswer(Answer):
+    """A planned workflow."""
+
+    run_id: str
+    blueprint: dict[str, Any]
+    warnings: list[str]
+    usage: Usage
+
+
+Item = TypeVar("Item")
+
+
+class Page(Answer, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(None, description="For ?cursor=, null at the end.")
+
+
+class Session(Answer):
+    """A conversation."""
+
+    session_id: str
+    title: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Message(Answer):
+    """One turn of a conversation."""
+
+    message_id: str
+    role: str
+    text: str
+    run_id: str | None
+    created_at: datetime
+
+
+class Document(Answer):
+    """A document and the state of its parsing."""
+
+    document_id: str
+    workspace: str
+    title: str
+    status: Literal["pending", "processing", "ready", "failed"]
+    error: str | None
+    chunks: int
+    characters: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class DocumentAccepted(Answer):
+    """A document that will be read."""
+
+    document_id: str
+    run_id: str
+    links: dict[str, str]
+
+
+class Found(Answer):
+    """What a search found."""
+
+    chunks: list[dict[str, Any]]
+    entities: list[dict[str, Any]]
+    relations: list[dict[str, Any]]
+    usage: Usage
+    timings: dict[str, float]
+
+
+class ModelState(Answer):
+    """A model's gate now."""
+
+    granted_rpm: float
+    effective_rpm: float
+    queue_depth: int
+    oldest_wait_s: float
+    throttled_ratio: float
+    seconds_per_call: float
+    throttled: bool
+
+
+class ModelEntry(Answer):
+    """One model of the registry."""
+
+    id: str
+    provider: str
+    context: int
+    price: dict[str, float | None]
+    limits: dict[str, int | None]
+    fallbacks: list[str]
+    state: ModelState
+
+
+class Models(Answer):
+    """The models that can be asked."""
+
+    models: list[ModelEntry]
+    default: str
+
+
+class Skill(Answer):
+    """Something that a run can do."""
+
+    name: str
+    kind: Literal["mode", "tool"]
+    description: str
+    input_schema: dict[str, Any] | None
+
+
+class Skills(Answer):
+    """What runs can do."""
+
+    skills: list[Skill]
+
+
+class Quota(Answer):
+    """The queue and the gates now."""
+
+    time: datetime
+    queued: dict[str, int]
+    running: int
+    oldest_wait_s: float
+    slots_per_replica: int
+    replicas: int
+    seconds_per_run: float
+    models: dict[str, ModelState]
+
+
+class Check(Answer):
+    """One part's health."""
+
+    status: Literal["ok", "unavailable"]
+    latency_ms: float
+    detail: str | None = None
+
+
+class Health(Answer):
+    """The edge's health and that of the parts it asks."""
+
+    status: Literal["ok", "degraded", "draining", "unavailable"]
+    version: str
+    checks: dict[str, Check]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run to be taken on."""
+
+    tenant: str
+    request_id: str
+    kind: RunKind
+    body: bytes
+    session_id: str = ""
+    priority: str = ""
+    traceparent: str = ""

@@ -1,0 +1,1 @@
+"""The HTTP routes: decode, ask one part, encode."""

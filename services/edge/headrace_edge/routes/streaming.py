@@ -1,0 +1,51 @@
+"""Makes the event stream responses of the routes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import Response
+
+from headrace_edge.auth import Caller
+from headrace_edge.edge import Edge
+from headrace_edge.model import Run
+from headrace_edge.sse import EventStream, Source, Timing
+
+STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "AG-UI 1.0 events; `id:` is the sequence number for `Last-Event-ID`.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'retry: 2000\n\nid: 1\ndata: {"type":"RUN_STARTED","threadId":"…","runId":"…"}\n\n',
+            }
+        },
+        "headers": {"X-Run-ID": {"schema": {"type": "string"}, "description": "The run."}},
+    }
+}
+
+
+def submitted(edge: Edge, caller: Caller, submit: Callable[[], Awaitable[Run]]) -> Response:
+    """Take a place, submit, and stream the run from its first event."""
+
+    async def source() -> Source:
+        run = await submit()
+        return Source(run.run_id, edge.watcher.follow(caller.tenant, run.run_id, after=0), wait_for_first=False)
+
+    return _response(edge, caller, source)
+
+
+def joined(edge: Edge, caller: Caller, run_id: str, *, after: int) -> Response:
+    """Stream what an existing run has after a sequence number."""
+
+    async def source() -> Source:
+        return Source(run_id, edge.watcher.follow(caller.tenant, run_id, after=after), wait_for_first=True)
+
+    return _response(edge, caller, source)
+
+
+def _response(edge: Edge, caller: Caller, source: Callable[[], Awaitable[Source]]) -> Response:
+    settings = edge.settings
+    timing = Timing(
+        heartbeat_s=settings.heartbeat_s, send_timeout_s=settings.stream_send_timeout_s, open_s=settings.stream_open_s
+    )
+    return EventStream(streams=edge.streams, caller=caller, timing=timing, open_source=source)
