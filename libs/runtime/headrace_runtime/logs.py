@@ -25,7 +25,8 @@ def configure(service: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
-        structlog.processors.dict_tracebacks,
+        # Without locals: they hold request headers, keys and message texts.
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
     ]
     renderer = structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=repr).decode())
     structlog.configure(
