@@ -1,0 +1,1 @@
+"""headrace_llm without anything outside the process."""

@@ -1,0 +1,90 @@
+"""A provider and a gate that do what a test says."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from headrace_llm.client import ChatRequest, Message, ModelSignals, Priority
+from headrace_llm.policy import Slot
+from headrace_llm.ports import Answer, Grant, ProviderCall
+from headrace_llm.registry import Limits, ModelEntry, Price, Registry
+
+ENTRY = ModelEntry(
+    id="m",
+    model="openai/m",
+    context_tokens=1000,
+    price=Price(prompt_usd_per_million=1, completion_usd_per_million=2),
+    limits=Limits(rpm=60),
+)
+REGISTRY = Registry.of([ENTRY])
+
+
+def ask(text: str = "hello", *, deadline_s: float = 5.0, **changes: object) -> ChatRequest:
+    """A request."""
+    return ChatRequest((Message("user", text),), "tenant", deadline_s, **changes)  # type: ignore[arg-type]
+
+
+def answer(text: str = "fine", *, prompt: int | None = 10, completion: int | None = 5, finish: str = "stop") -> Answer:
+    """A provider's answer."""
+    return Answer(text, finish, prompt, completion, None)
+
+
+Step = str | float | Exception | Answer
+"""A piece, a pause in seconds, an error, the end."""
+
+
+@dataclass
+class FakeProvider:
+    """Each call plays the next list of steps."""
+
+    scripts: deque[Sequence[Step]] = field(default_factory=deque)
+    calls: list[ProviderCall] = field(default_factory=list)
+    open: int = 0
+
+    async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
+        async for item in self.stream(call, timeout_s=timeout_s):
+            if isinstance(item, Answer):
+                return item
+        raise AssertionError
+
+    async def stream(self, call: ProviderCall, *, timeout_s: float) -> AsyncGenerator[str | Answer, None]:
+        self.calls.append(call)
+        self.open += 1
+        try:
+            for step in self.scripts.popleft():
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                else:
+                    yield step
+        finally:
+            self.open -= 1
+
+
+@dataclass
+class FakeGate:
+    """Grants at once and writes down what it is told."""
+
+    refusal: Exception | None = None
+    acquired: list[tuple[int, float]] = field(default_factory=list)
+    settled: list[int | None] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+
+    async def acquire(
+        self, model: ModelEntry, *, tokens: int, priority: Priority, tenant_id: str, deadline_s: float
+    ) -> Grant:
+        if self.refusal:
+            raise self.refusal
+        self.acquired.append((tokens, deadline_s))
+        return Grant(model, tokens, 0.0, Slot(True, 0, 0))
+
+    def settle(self, grant: Grant, *, actual_tokens: int | None, seconds: float) -> None:
+        self.settled.append(actual_tokens)
+
+    async def throttled(self, grant: Grant, *, retry_after_s: float) -> None:
+        self.pauses.append(retry_after_s)
+
+    def signals(self) -> Sequence[ModelSignals]:
+        return [ModelSignals("m")]
