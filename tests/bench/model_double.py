@@ -1,5 +1,6 @@
 """A model that answers at once, so that a benchmark measures us and not a model."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from headrace_llm.client import ChatRequest, Completion, ModelSignals
@@ -20,7 +21,9 @@ class InstantModel:
         return Completion("word " * CHUNKS, self.registry.default, self._usage())
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
-        """Answer at once, in pieces."""
+        """Answer at once, in pieces; a prompt that starts with WAIT waits for its deadline."""
+        if request.messages[-1].content.startswith("WAIT"):
+            await asyncio.sleep(request.deadline_s)
         for _ in range(CHUNKS):
             yield "word "
         yield Completion("word " * CHUNKS, self.registry.default, self._usage())

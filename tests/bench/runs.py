@@ -20,6 +20,13 @@ BLUEPRINT = {
     ],
     "output": "${nodes.d.output}",
 }
+WAITING = {
+    "version": 1,
+    "name": "waiting",
+    "nodes": [{"id": "a", "kind": "compose", "prompt": "WAIT"}],
+    "output": "${nodes.a.output}",
+}
+"""The model double holds its answer to a prompt that starts with WAIT."""
 PATHS = {
     "page": ("/api/page/generate", {"blueprint": BLUEPRINT}),
     "conversation": ("/api/conversation/stream", {"message": "Hello there!", "mode": "chat"}),
@@ -75,8 +82,7 @@ async def measure(stack: Stack, *, kind: str, concurrency: int, runs: int) -> Re
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
 
         async def worker() -> None:
-            for _ in left:
-                done.append(await _one(session, url, body))
+            done.extend([await _one(session, url, body) for _ in left])
 
         for _ in range(5):
             await _one(session, url, body)

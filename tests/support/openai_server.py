@@ -20,6 +20,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     """Before the first byte."""
+    pace_s: float = 0.0
+    """Between the pieces of a stream."""
     fault: Literal["", "hang", "cut", "end", "stall"] = ""
     """hang: no byte at all. After half a stream: cut breaks the connection, end closes it in order, stall sends no more."""
     usage: bool = True
@@ -103,7 +105,7 @@ async def _stream(request: web.Request, body: Mapping[str, Any], reply: Reply) -
                 request.transport.abort()
             return response
         await _send(response, _chunk(body, delta={"content": piece}))
-        await asyncio.sleep(0)
+        await asyncio.sleep(reply.pace_s)
     await _send(response, _chunk(body, delta={}, finish_reason=reply.finish_reason))
     if reply.usage and (body.get("stream_options") or {}).get("include_usage"):
         await _send(response, {**_chunk(body), "choices": [], "usage": _usage(body, reply)})
