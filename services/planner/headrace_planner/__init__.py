@@ -1,0 +1,1 @@
+"""The planner: turns an intent into a blueprint that is always valid."""

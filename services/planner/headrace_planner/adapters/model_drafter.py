@@ -1,0 +1,65 @@
+"""`ports.Drafter` over the model client: the registry's planner asks, within a number of slots."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from headrace_blueprint.faults import Fault
+from headrace_llm.client import ChatRequest, Message, ModelClient, Priority
+from headrace_llm.errors import InvalidAnswer
+from headrace_runtime.errors import ServiceError
+
+from headrace_planner.errors import DraftFailed
+from headrace_planner.model import Draft
+
+
+class ModelDrafter:
+    """Asks for at most `slots` drafts at once; one more is refused, it does not wait."""
+
+    def __init__(self, models: ModelClient, *, slots: int) -> None:
+        self._models = models
+        self._slots = slots
+        self._asking = 0
+
+    @property
+    def context_tokens(self) -> int:
+        """Of the registry's planner."""
+        return self._models.registry.resolve(role="planner").context_tokens
+
+    async def draft(
+        self, messages: Sequence[Message], *, schema: Mapping[str, Any], max_tokens: int, tenant_id: str, deadline_s: float
+    ) -> Draft:
+        """Ask the planner's model. Raises `DraftFailed` for whatever keeps it from answering."""
+        if self._asking >= self._slots:
+            raise DraftFailed("busy", "too many plans wait for a model")
+        request = ChatRequest(
+            messages=tuple(messages),
+            tenant_id=tenant_id,
+            deadline_s=deadline_s,
+            model=self._models.registry.resolve(role="planner").id,
+            priority=Priority.INTERACTIVE,
+            max_tokens=max_tokens,
+            schema=schema,
+        )
+        self._asking += 1
+        try:
+            async with asyncio.timeout(deadline_s):
+                completion = await self._models.complete(request)
+            return Draft(completion.text, orjson.loads(completion.text), usage=completion.usage)
+        except InvalidAnswer as error:
+            return Draft(error.text, None, _faults(error), error.usage)
+        except orjson.JSONDecodeError as error:
+            return Draft(completion.text, None, (Fault("", f"this is not JSON: {error}"),), completion.usage)
+        except TimeoutError as error:
+            raise DraftFailed("deadline_exceeded", "the model took too long") from error
+        except ServiceError as error:
+            raise DraftFailed(error.code.name.lower(), f"the model could not be asked ({error.reason})") from error
+        finally:
+            self._asking -= 1
+
+
+def _faults(error: InvalidAnswer) -> tuple[Fault, ...]:
+    """The library's faults, "POINTER: MESSAGE", as the language's."""
+    parts = (fault.partition(": ") for fault in error.faults)
+    return tuple(Fault(pointer, message) for pointer, _, message in parts) or (Fault("", str(error)),)

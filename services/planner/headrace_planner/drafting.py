@@ -1,0 +1,96 @@
+"""Asking a model for a plan, and for a better one, until it is valid or the time or the repairs are used up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+from headrace_blueprint import validation
+from headrace_blueprint.faults import Fault
+from headrace_blueprint.tools import Tool
+from headrace_llm.client import Message
+from headrace_llm.usage import Usage
+
+from headrace_planner import metrics, policy, questions
+from headrace_planner.errors import DraftFailed
+from headrace_planner.library import Library
+from headrace_planner.model import RUNNABLE, Brief, Draft, Request
+from headrace_planner.policy import Blueprint, Step
+from headrace_planner.ports import Drafter
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one plan may cost."""
+
+    plan_timeout_s: float = 45.0
+    repairs: int = 2
+    max_draft_tokens: int = 900
+
+
+class Drafting:
+    """One plan on its way. `usage` is what it has cost so far, whatever happens."""
+
+    def __init__(
+        self, request: Request, *, library: Library, drafter: Drafter, limits: Limits, clock: Callable[[], float]
+    ) -> None:
+        self._request = request
+        self._library = library
+        self._drafter = drafter
+        self._limits = limits
+        self._clock = clock
+        self.usage = Usage()
+        self.repairs = 0
+
+    async def run(self, tools: tuple[Tool, ...], *, deadline: float) -> Blueprint | None:
+        """A valid blueprint that uses only `tools`; None when the repairs did not help. Raises `DraftFailed`."""
+        limits = self._limits
+        brief = questions.brief(self._library, tools)
+        question = messages = questions.first(
+            brief, self._request, context_tokens=self._drafter.context_tokens, max_tokens=limits.max_draft_tokens
+        )
+        last = ""
+        while True:
+            draft = await self._ask(messages, brief, deadline)
+            written, blueprint, faults = self._checked(draft, tools)
+            step = policy.next_step(
+                faults=faults,
+                repeated=written == last,
+                repairs=self.repairs,
+                max_repairs=limits.repairs,
+                left_s=deadline - self._clock(),
+            )
+            if step is Step.ACCEPT:
+                return blueprint
+            if step is Step.GIVE_UP:
+                return None
+            self.repairs += 1
+            metrics.REPAIRS.inc()
+            last = written
+            messages = questions.again(question, written, faults, library=self._library)
+
+    async def _ask(self, messages: Sequence[Message], brief: Brief, deadline: float) -> Draft:
+        left_s = deadline - self._clock()
+        if left_s < policy.LEAST_S:
+            raise DraftFailed("no_time", "there was no time to ask")
+        with metrics.DRAFTING.track_inprogress():
+            draft = await self._drafter.draft(
+                messages,
+                schema=brief.schema,
+                max_tokens=self._limits.max_draft_tokens,
+                tenant_id=self._request.tenant_id,
+                deadline_s=left_s,
+            )
+        self.usage += draft.usage
+        return draft
+
+    def _checked(self, draft: Draft, tools: tuple[Tool, ...]) -> tuple[str, Blueprint, Sequence[Fault]]:
+        """The draft as the model is shown it again, the whole blueprint, and its faults."""
+        if draft.document is None:
+            return draft.text, {}, draft.faults
+        tidy = policy.tidied(draft.document)
+        written = orjson.dumps(tidy).decode()
+        blueprint = policy.fitted(policy.from_draft(tidy, self._library.blueprints["build"]), self._request)
+        faults = policy.draft_faults(tidy) or validation.validate(
+            blueprint, tools={tool.name: tool.input_schema for tool in tools}, kinds=RUNNABLE
+        )
+        return written, blueprint, faults

@@ -1,0 +1,81 @@
+"""Planning: a built-in blueprint where there is one, else a model's, else the template. Always a valid blueprint."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from headrace_blueprint import tools, validation
+from headrace_blueprint.faults import Fault, InvalidBlueprint
+from headrace_llm.usage import Usage
+
+from headrace_planner import metrics, policy
+from headrace_planner.drafting import Drafting, Limits
+from headrace_planner.errors import DraftFailed
+from headrace_planner.library import Library
+from headrace_planner.model import RUNNABLE, Intent, Origin, Plan, Request
+from headrace_planner.ports import Drafter
+
+RESERVE_S = 1.0
+"""Of the caller's deadline, kept for the template and the way back."""
+
+log = structlog.get_logger()
+
+
+class Planner:
+    """Makes plans. `clock` gives seconds that only grow."""
+
+    def __init__(
+        self, library: Library, drafter: Drafter, *, limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._library = library
+        self._drafter = drafter
+        self._limits = limits
+        self._clock = clock
+
+    async def plan(self, request: Request, *, budget_s: float | None) -> Plan:
+        """Make a valid blueprint for a request, within `budget_s` seconds when the caller has a deadline."""
+        started = self._clock()
+        if policy.is_planned_by_model(request.intent):
+            plan = await self._by_model(request, self._deadline(started, budget_s))
+        else:
+            plan = self._builtin(request, Origin.BUILTIN, policy.allowed_tools(request.tools)[1], Usage())
+        metrics.PLANS.labels(request.intent.value, plan.origin.value).inc()
+        metrics.SECONDS.labels(plan.origin.value).observe(self._clock() - started)
+        return plan
+
+    def faults(self, data: bytes) -> Sequence[Fault]:
+        """Everything that is wrong with a blueprint. For a hostile document this takes a third of a second of CPU."""
+        try:
+            document = validation.loads(data)
+        except InvalidBlueprint as error:
+            return error.faults
+        return validation.validate(document, tools=tools.SCHEMAS, kinds=RUNNABLE)
+
+    def _deadline(self, started: float, budget_s: float | None) -> float:
+        timeout = self._limits.plan_timeout_s
+        return started + (timeout if budget_s is None else min(timeout, budget_s - RESERVE_S))
+
+    def _builtin(self, request: Request, origin: Origin, warnings: tuple[str, ...], usage: Usage) -> Plan:
+        document = self._library.blueprints[policy.builtin_name(request)]
+        return Plan(policy.fitted(document, request), origin, warnings, usage)
+
+    async def _by_model(self, request: Request, deadline: float) -> Plan:
+        known, warnings = policy.allowed_tools(request.tools)
+        if request.intent is Intent.PATCH:
+            warnings = (*warnings, "pages are not patched yet: this plan makes the page anew")
+        drafting = Drafting(request, library=self._library, drafter=self._drafter, limits=self._limits, clock=self._clock)
+        try:
+            blueprint = await drafting.run(known, deadline=deadline)
+        except DraftFailed as error:
+            metrics.DRAFT_FAILURES.labels(error.reason).inc()
+            log.info("draft_failed", reason=error.reason)
+            warnings = (*warnings, f"this is the template plan: {error.message}")
+            return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
+        if blueprint is None:
+            log.info("draft_given_up", repairs=drafting.repairs)
+            warnings = (*warnings, f"this is the template plan: {drafting.repairs} repairs of the model's did not help")
+            return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
+        if drafting.repairs:
+            warnings = (*warnings, f"the model's plan was repaired {drafting.repairs} times")
+            return Plan(blueprint, Origin.REPAIRED, warnings, drafting.usage)
+        return Plan(blueprint, Origin.MODEL, warnings, drafting.usage)
