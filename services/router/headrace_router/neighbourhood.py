@@ -34,18 +34,17 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Quarter:
+class _Corpus:
     """The examples in one script."""
 
     texts: tuple[str, ...]
-    kinds: npt.NDArray[np.intp]
+    kinds: neighbours.Kinds
     index: lexical.Index
 
     @staticmethod
-    def of(examples: Sequence[Example]) -> "_Quarter":
+    def of(examples: Sequence[Example]) -> "_Corpus":
         texts = tuple(example.text for example in examples)
-        kinds = np.array([neighbours.INTENTS.index(example.intent) for example in examples], dtype=np.intp)
-        return _Quarter(texts, kinds, lexical.Index.of(texts))
+        return _Corpus(texts, neighbours.kinds(example.intent for example in examples), lexical.Index.of(texts))
 
 
 class Neighbourhood:
@@ -56,8 +55,8 @@ class Neighbourhood:
         other = [example for example in examples if not lexical.is_cjk(example.text)]
         if not chinese or not other:
             raise ValueError("examples are needed in English and in Chinese")
-        self._chinese = _Quarter.of(chinese)
-        self._other = _Quarter.of(other)
+        self._chinese = _Corpus.of(chinese)
+        self._other = _Corpus.of(other)
         self._timeout_s = timeout_s
         self._slots = slots
         self._waiting = 0
@@ -84,7 +83,7 @@ class Neighbourhood:
         """Let the examples near `message` vote."""
         text = excerpt(message, head=HEAD_CHARS, tail=TAIL_CHARS)
         if lexical.is_cjk(text):
-            return neighbours.tally(self._chinese.index.likeness(text), self._chinese.kinds)
+            return neighbours.vote(self._chinese.index.likeness(text), self._chinese.kinds)
         key = lexical.normalise(text)
         known = self._recent.find(key)
         if known is not None:
@@ -93,8 +92,8 @@ class Neighbourhood:
         words = self._other.index.likeness(text)
         meaning = await self._meaning(text)
         if meaning is None:
-            return neighbours.tally(words, self._other.kinds)
-        vote = neighbours.tally(WORDS_WEIGHT * words + (1 - WORDS_WEIGHT) * meaning, self._other.kinds)
+            return neighbours.vote(words, self._other.kinds)
+        vote = neighbours.vote(WORDS_WEIGHT * words + (1 - WORDS_WEIGHT) * meaning, self._other.kinds)
         self._recent.put(key, vote)
         return vote
 

@@ -1,6 +1,6 @@
 """How labelled examples vote on a message. Pure: from likenesses to a vote."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,27 +19,28 @@ Likeness = npt.NDArray[np.float32]
 INTENTS: tuple[Intent, ...] = tuple(Intent)
 
 
-def vote(likeness: Likeness, labels: Sequence[Intent], *, top: int = TOP, temperature: float = TEMPERATURE) -> Vote:
+Kinds = npt.NDArray[np.intp]
+"""The examples' intents, as indices into INTENTS."""
+
+
+def kinds(intents: Iterable[Intent]) -> Kinds:
+    """The form in which `vote` takes the examples' intents."""
+    return np.array([INTENTS.index(intent) for intent in intents], dtype=np.intp)
+
+
+def vote(likeness: Likeness, examples: Kinds, *, top: int = TOP, temperature: float = TEMPERATURE) -> Vote:
     """Let the `top` nearest examples of each intent speak for it, and share the vote out by softmax.
 
-    `labels` has the examples' intents, in `likeness`'s order. An intent without examples gets no share. Of equals the
+    `likeness` and `examples` have one entry for each example. An intent without examples gets no share. Of equals the
     first in `Intent`'s order wins. Raises ValueError when there are no examples or the lengths differ.
     """
-    if len(labels) != len(likeness) or not labels:
-        raise ValueError(f"{len(likeness)} likenesses for {len(labels)} examples")
-    kinds = np.fromiter((INTENTS.index(label) for label in labels), dtype=np.intp, count=len(labels))
-    return tally(np.asarray(likeness, dtype=np.float64), kinds, top=top, temperature=temperature)
-
-
-def tally(
-    likeness: npt.NDArray[np.floating], kinds: npt.NDArray[np.intp], *, top: int = TOP, temperature: float = TEMPERATURE
-) -> Vote:
-    """As `vote`, with the labels as indices into INTENTS; for whoever votes often."""
+    if len(examples) != len(likeness) or len(examples) == 0:
+        raise ValueError(f"{len(likeness)} likenesses for {len(examples)} examples")
     scores = np.full(len(INTENTS), -np.inf)
     for kind in range(len(INTENTS)):
-        own = likeness[kinds == kind]
+        own = likeness[examples == kind]
         if len(own):
-            scores[kind] = (np.partition(own, -top)[-top:] if len(own) > top else own).mean()
+            scores[kind] = (np.partition(own, -top)[-top:] if len(own) > top else own).mean(dtype=np.float64)
     shares = np.exp((scores - scores.max()) / temperature)
     shares /= shares.sum()
     first = int(shares.argmax())

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from headrace_router.model import Intent, Vote
-from headrace_router.neighbours import vote
+from headrace_router.neighbours import kinds, vote
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ Examples = list[tuple[float, Intent]]
 def voted(pairs: Examples, *, top: int = 3, temperature: float = 0.05) -> Vote:
     return vote(
         np.array([near for near, _ in pairs], dtype=np.float32),
-        [label for _, label in pairs],
+        kinds(label for _, label in pairs),
         top=top,
         temperature=temperature,
     )
@@ -56,9 +56,9 @@ def test_examples_of_one_intent_only_leave_no_choice() -> None:
 
 def test_labels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="2 likenesses for 1 examples"):
-        vote(np.zeros(2, dtype=np.float32), [Intent.CHAT])
+        vote(np.zeros(2, dtype=np.float32), kinds([Intent.CHAT]))
     with pytest.raises(ValueError, match="0 likenesses"):
-        vote(np.zeros(0, dtype=np.float32), [])
+        vote(np.zeros(0, dtype=np.float32), kinds([]))
 
 
 @given(examples, st.integers(1, 20))
