@@ -38,8 +38,8 @@ class _Group(typer.core.TyperGroup):
         except CliError as error:
             console = Console(stderr=True, highlight=False, soft_wrap=True)
             console.print(f"[bold red]✗[/] {escape(str(error))}")
-            if error.hint:
-                console.print(f"  [dim]{escape(error.hint)}[/]")
+            for line in error.hint.splitlines():
+                console.print(f"  [dim]{escape(line)}[/]")
             raise typer.Exit(error.exit_code) from error
 
 

@@ -76,23 +76,29 @@ def _figures(figures: Figures | None) -> dict[str, Json]:
 
 
 def table(answer: Mapping[str, Json]) -> Table:
-    """The processes as rows, the totals below."""
-    rows = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", footer_style="bold")
-    rows.add_column("NAME", "without the model")
-    rows.add_column("STATE")
-    for name in ("PID", "PORT", "RSS MiB"):
-        rows.add_column(name, justify="right")
-    rows.add_column("PSS MiB", _mib(answer["pss_bytes_without_model"]), justify="right")
-    for name in ("CPU %", "RESTARTS", "UPTIME"):
-        rows.add_column(name, justify="right")
-    rows.add_column("LAST END")
+    """The processes as rows."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("NAME", "STATE"):
+        rows.add_column(name, no_wrap=True)
+    for name in ("PID", "PORT", "RSS MiB", "PSS MiB", "CPU %", "RESTARTS", "UPTIME"):
+        rows.add_column(name, justify="right", no_wrap=True)
     for row in answer["processes"]:
         style = _STYLES.get(row["state"], "yellow")
         state = row["state"] + (f" {row['next_start_s']} s" if "next_start_s" in row else "")
         cells = [_or_dash(row["pid"]), _or_dash(row["port"]), _mib(row["rss_bytes"]), _mib(row["pss_bytes"])]
-        cells += [_or_dash(row["cpu_percent"]), str(row["restarts"]), duration(row["uptime_s"]), row["last_end"]]
+        cells += [_or_dash(row["cpu_percent"]), str(row["restarts"]), duration(row["uptime_s"])]
         rows.add_row(row["name"], f"[{style}]{state}[/]", *cells)
     return rows
+
+
+def total_line(answer: Mapping[str, Json]) -> str:
+    """The memory of all processes but the model's."""
+    return f"PSS without the local model: {_mib(answer['pss_bytes_without_model'])} MiB"
+
+
+def end_lines(answer: Mapping[str, Json]) -> list[str]:
+    """How the processes that were restarted or given up last ended, a line each."""
+    return [f"{row['name']}: {row['last_end']}" for row in answer["processes"] if row["last_end"]]
 
 
 def quota_lines(quota: Mapping[str, Json] | None) -> list[str]:

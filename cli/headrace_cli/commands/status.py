@@ -11,7 +11,7 @@ from rich.markup import escape
 from headrace_cli import connection
 from headrace_cli.client import EdgeClient
 from headrace_cli.errors import CliError
-from headrace_cli.report import quota_lines, report, table
+from headrace_cli.report import end_lines, quota_lines, report, table, total_line
 from headrace_cli.settings import CliSettings
 from headrace_cli.supervisor import measure, state
 
@@ -33,11 +33,13 @@ def status(
         else:
             Console().print("nothing is up here; start it with `headrace up`")
         raise typer.Exit(3)
-    own, *figures = measure.measure([last.supervisor, *(part.process for part in last.parts)])
+    own, figures = measure.measure(last.supervisor, [part.process for part in last.parts])
     quota = asyncio.run(_quota(last.url)) if own is not None else None
     answer = report(last, figures, own, quota, state.now())
     if as_json:
         print(json.dumps(answer))
+    elif own is None and not any(figures):
+        print("nothing is up here" + (f"; the last start failed: {last.error}" if last.error else ""))
     else:
         _print(answer)
     if own is None:
@@ -58,6 +60,9 @@ def _print(answer: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{answer['phase']}[/]  {answer['url']}  models: {escape(', '.join(answer['models']))}")
     console.print(table(answer))
+    console.print(total_line(answer))
+    for line in end_lines(answer):
+        console.print(f"[yellow]![/] {escape(line)}")
     for note in answer["notes"]:
         console.print(f"[yellow]![/] {escape(note)}")
     if answer["error"]:

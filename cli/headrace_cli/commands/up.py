@@ -15,7 +15,7 @@ from headrace_cli.errors import AlreadyUp, CliError, PartFailed
 from headrace_cli.progress import Progress
 from headrace_cli.screen import Screen
 from headrace_cli.settings import CliSettings
-from headrace_cli.supervisor import launch, logfiles, models, probe, signals, state
+from headrace_cli.supervisor import launch, leftovers, logfiles, models, probe, signals, state
 from headrace_cli.supervisor.state import Phase, State, StateDir
 
 QUESTION = "In one sentence: what does a water mill do?"
@@ -101,13 +101,17 @@ async def _in_foreground(directory: StateDir, wish: launch.Wish, question: str) 
     stopping = asyncio.create_task(asked.stop.wait(), name="stopping")
     try:
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-        greeting.cancel()
-        await asyncio.gather(greeting, return_exceptions=True)
-        await running
     finally:
+        greeting.cancel()
         stopping.cancel()
-        progress.close()
-        screen.end_line()
+        (greeted,) = await asyncio.gather(greeting, return_exceptions=True)
+        try:
+            await running
+        finally:
+            progress.close()
+            screen.end_line()
+        if isinstance(greeted, Exception):
+            raise greeted
 
 
 async def _greet_when_ready(ready: asyncio.Event, directory: StateDir, question: str, screen: Screen) -> None:
@@ -149,10 +153,11 @@ async def _in_background(directory: StateDir, wish: launch.Wish, question: str) 
     try:
         async with asyncio.timeout(DETACHED_READY_S):
             url = await _follow_start(directory, child, progress)
-    except TimeoutError as error:
-        raise PartFailed(
-            "it did not become ready in time", hint="`headrace logs` shows why, `headrace down` stops it"
-        ) from error
+    except BaseException as error:
+        await asyncio.to_thread(_end, child)  # what nobody waits for any more must not go on starting
+        if isinstance(error, TimeoutError):
+            raise PartFailed("it did not become ready in time", hint="`headrace logs` shows why") from error
+        raise
     finally:
         progress.close()
     await _greet(url, question, screen)
@@ -168,6 +173,14 @@ def _spawn(directory: StateDir, wish: launch.Wish) -> "subprocess.Popen[bytes]":
         command += ["--models", str(wanted), *(f"--model={name}" for name in wish.registry.names)]
     with directory.log("supervisor").open("ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(leftovers.SUPERVISOR_STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 async def _follow_start(directory: StateDir, child: "subprocess.Popen[bytes]", progress: Progress) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Sequence
 
 import psutil
@@ -13,6 +14,7 @@ from headrace_cli.supervisor.state import Identity, PartRecord, State
 
 SUPERVISOR_STOP_S = 60.0
 """A supervisor that has not stopped everything this long after SIGTERM is killed."""
+POLL_S = 0.02
 
 
 def end_supervisor(identity: Identity, *, timeout_s: float = SUPERVISOR_STOP_S) -> bool:
@@ -52,11 +54,28 @@ def _end_group(parts: Sequence[PartRecord], timeout_s: float) -> list[str]:
 
 
 def _kill_rest(processes: Sequence[psutil.Process], timeout_s: float) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
+    alive = _wait(processes, timeout_s)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+    _wait(alive, STOP_TIMEOUT_S)
+
+
+def _wait(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Wait for the ends and return what has not ended. A zombie has: whoever adopted it may take its time to reap it."""
+    deadline = time.monotonic() + timeout_s
+    while alive := [process for process in processes if _runs(process)]:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

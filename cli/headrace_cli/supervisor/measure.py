@@ -1,4 +1,4 @@
-"""What the parts use now: memory and CPU, their own child processes included."""
+"""What the parts use now: memory and CPU, the child processes of a part included."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -25,16 +25,17 @@ class Figures:
     uptime_s: float
 
 
-def measure(identities: Sequence[Identity | None]) -> list[Figures | None]:
-    """The figures of each process, None for one that is not there."""
-    families = [_family(identity) for identity in identities]
+def measure(alone: Identity, parts: Sequence[Identity | None]) -> tuple[Figures | None, list[Figures | None]]:
+    """The figures of one process by itself, and of each part with its descendants; None for one that is not there."""
+    families = [_family(alone)[:1], *map(_family, parts)]
     before = [_cpu_s(family) for family in families]
     began = time.monotonic()
     time.sleep(SAMPLE_S if any(families) else 0)
     spent = max(time.monotonic() - began, 1e-6)
-    return [
+    own, *others = (
         _figures(family, (_cpu_s(family) - seconds) / spent * 100) for family, seconds in zip(families, before, strict=True)
-    ]
+    )
+    return own, others
 
 
 def _family(identity: Identity | None) -> list[psutil.Process]:

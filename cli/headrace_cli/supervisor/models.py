@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from headrace_llm import models_file
 from headrace_llm.errors import InvalidRegistry
 from headrace_llm.registry import ModelEntry, Registry
@@ -42,7 +41,7 @@ def of_names(names: Sequence[str]) -> Source:
             raise CliError(
                 f"{name!r} is not a model name", hint="write PROVIDER/MODEL, such as dashscope/qwen-max"
             ) from error
-    return Source(local=False, names=tuple(names), text=_dump(Registry.of_names(names)))
+    return Source(local=False, names=tuple(names), text=models_file.dump(Registry.of_names(names)))
 
 
 def of_file(path: Path) -> Source:
@@ -60,7 +59,7 @@ def of_file(path: Path) -> Source:
 
 def write(source: Source, path: Path, *, local_url: str) -> Path:
     """Write the models.yaml for the services and return its path; `local_url` is the embedded model's API."""
-    text = _dump(_local(local_url)) if source.local else source.text
+    text = models_file.dump(_local(local_url)) if source.local else source.text
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path
@@ -77,7 +76,3 @@ def _local(url: str) -> Registry:
         structured="schema",
     )
     return Registry.of([entry])
-
-
-def _dump(registry: Registry) -> str:
-    return yaml.safe_dump(registry.to_json(), sort_keys=False, allow_unicode=True)

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from headrace_cli.errors import PartFailed
-from headrace_cli.supervisor import policy, state
+from headrace_cli.supervisor import logfiles, policy, state
 from headrace_cli.supervisor.plan import Part, stop_order
 from headrace_cli.supervisor.process import Arrival, Child
 from headrace_cli.supervisor.state import PartPhase, PartRecord, Phase, State, StateDir
+
+LOG_TAIL = 20
+"""Among this many last lines of a failed part's log the last one with text is shown."""
+MAX_LOG_LINE = 300
+"""Characters of it."""
 
 
 @dataclass(slots=True)
@@ -63,14 +68,18 @@ class Supervisor:
 
     async def all_ready(self) -> None:
         """Wait until each part has been ready once. Raises `PartFailed` when one will not be."""
-        waits = asyncio.gather(*(kept.ready.wait() for kept in self._kept.values()))
+        everyone = asyncio.create_task(self._each_ready(), name="all ready")
         try:
-            await asyncio.wait((waits, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((everyone, self._broken), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waits.cancel()
+            everyone.cancel()
         if self._broken.done():
             self._broken.result()
         self.announce(phase=Phase.READY)
+
+    async def _each_ready(self) -> None:
+        for kept in self._kept.values():
+            await kept.ready.wait()
 
     async def broken(self) -> None:
         """Wait until a part can't be kept running any more, which raises `PartFailed`."""
@@ -152,8 +161,10 @@ class Supervisor:
     def _break(self, kept: _Kept, reason: str) -> None:
         self._set(kept, phase=PartPhase.STOPPED, process=None, last_end=reason)
         if not self._broken.done():
-            message = f"{kept.part.name} did not become ready: {reason}"
-            self._broken.set_exception(PartFailed(message, hint=f"its log is {self._directory.log(kept.part.name)}"))
+            log = self._directory.log(kept.part.name)
+            last = next((line.strip() for line in reversed(logfiles.last_lines(log, LOG_TAIL)) if line.strip()), "")
+            hint = f"its log is {log}" + (f" and ends with:\n{last[:MAX_LOG_LINE]}" if last else "")
+            self._broken.set_exception(PartFailed(f"{kept.part.name} did not become ready: {reason}", hint=hint))
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self._broken.done():
