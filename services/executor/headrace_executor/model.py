@@ -24,7 +24,7 @@ class RunKind(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run is in its life: QUEUED → RUNNING → SUCCEEDED | FAILED | CANCELLED, and RUNNING → QUEUED when handed back."""
+    """Where a run is: QUEUED → RUNNING → SUCCEEDED | FAILED | CANCELLED, and RUNNING → QUEUED when handed back."""
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace_executor.model import ClaimedRun, Json, Outcome, StepRecord
 from headrace_llm.client import ChatRequest, Completion
 from headrace_llm.usage import Usage
+
+from headrace_executor.model import ClaimedRun, Json, Outcome, StepRecord
 
 Event = Mapping[str, Json]
 """One AG-UI event in its JSON form, as `events` makes them."""

@@ -1,0 +1,1 @@
+"""The durable half on Postgres. The only place of this service that knows SQL and asyncpg."""

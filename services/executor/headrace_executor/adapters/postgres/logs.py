@@ -1,0 +1,54 @@
+"""Reads events and steps."""
+
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+import orjson
+
+from headrace_executor.adapters.postgres import rows
+from headrace_executor.adapters.postgres.pool import Pool
+from headrace_executor.model import RunState, StepRecord
+from headrace_executor.records import Chunk, Head
+
+_READ = """
+SELECT run_id::text, first_seq, final, data FROM events
+WHERE run_id = $1 AND last_seq > $2 ORDER BY last_seq LIMIT $3
+"""
+_READ_MANY = """
+SELECT w.run_id::text, e.first_seq, e.final, e.data
+FROM unnest($1::uuid[], $2::bigint[]) AS w(run_id, after)
+CROSS JOIN LATERAL (
+    SELECT first_seq, last_seq, final, data FROM events
+    WHERE events.run_id = w.run_id AND last_seq > w.after ORDER BY last_seq LIMIT $3
+) e ORDER BY w.run_id, e.last_seq
+"""
+
+
+class LogStore:
+    """`stores.LogStore` on Postgres."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def head(self, run_id: str) -> Head | None:
+        """Whose the run is and how far its log goes; None when there is no such run."""
+        row = await self._pool.fetchrow("SELECT tenant_id, state, last_seq FROM runs WHERE run_id = $1", run_id)
+        return Head(row["tenant_id"], RunState(row["state"]), row["last_seq"]) if row else None
+
+    async def read(self, run_id: str, *, after: int, limit: int) -> Sequence[Chunk]:
+        """The next chunks that hold events after a number; the first may begin before it."""
+        return [_chunk(row) for row in await self._pool.fetch(_READ, run_id, after, limit)]
+
+    async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
+        """`read` for several runs at once, `limit` for each."""
+        found = await self._pool.fetch(_READ_MANY, list(after), list(after.values()), limit)
+        return [_chunk(row) for row in found]
+
+    async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
+        """The run's finished steps."""
+        found = await self._pool.fetch("SELECT step, output, usage FROM steps WHERE run_id = $1", run_id)
+        return {row["step"]: StepRecord(orjson.loads(row["output"]), rows.usage(row["usage"])) for row in found}
+
+
+def _chunk(row: asyncpg.Record) -> Chunk:
+    return Chunk(row["run_id"], row["first_seq"], tuple(row["data"].split(b"\n")), row["final"])

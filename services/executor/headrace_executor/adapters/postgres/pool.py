@@ -1,0 +1,97 @@
+"""Connections to Postgres, and the one place where asyncpg's errors become ours."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+import tenacity
+from asyncpg.pool import PoolConnectionProxy
+
+from headrace_executor.errors import StoreAway, StoreRefused
+
+CONNECT_TIMEOUT_S = 5.0
+"""Longest wait for a new connection."""
+
+_AWAY = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ObjectInUseError,
+    asyncpg.LockNotAvailableError,
+)
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+
+async def _as_it_was(_: object) -> None:
+    """No statement of ours changes a session's state, so a returned connection needs no reset."""
+
+
+class Pool:
+    """A bounded pool. Every statement has a deadline."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", statement_timeout_s: float) -> None:
+        self._pool = pool
+        self._timeout_s = statement_timeout_s
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for the block. Raises `StoreAway` and `StoreRefused` for what goes wrong inside, too."""
+        try:
+            async with self._pool.acquire(timeout=self._timeout_s) as connection:
+                yield connection
+        except _AWAY as error:
+            raise StoreAway from error
+        except asyncpg.PostgresError as error:
+            raise StoreRefused(f"{type(error).__name__}: {error}") from error
+
+    async def fetch(self, query: str, *args: object) -> "list[asyncpg.Record]":
+        """All rows of one statement, which is a transaction of its own."""
+        async with self.connection() as connection:
+            return await connection.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: object) -> "asyncpg.Record | None":
+        """The first row, None when there is none."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+
+@asynccontextmanager
+async def open_pool(dsn: str, *, name: str, size: int, statement_timeout_s: float, wait_s: float) -> AsyncIterator[Pool]:
+    """Open a pool, waiting up to `wait_s` for a Postgres that is still starting. Raises `StoreAway`."""
+    retrying = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(_AWAY),
+        stop=tenacity.stop_after_delay(wait_s),
+        wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0),
+    )
+    try:
+        pool: asyncpg.Pool[asyncpg.Record] = await retrying(_create, dsn, name, size, statement_timeout_s)
+    except tenacity.RetryError as error:
+        raise StoreAway("the database did not answer at start") from error.last_attempt.exception()
+    try:
+        yield Pool(pool, statement_timeout_s)
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), CONNECT_TIMEOUT_S)
+        except (TimeoutError, OSError):
+            pool.terminate()
+
+
+async def _create(dsn: str, name: str, size: int, statement_timeout_s: float) -> "asyncpg.Pool[asyncpg.Record]":
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=statement_timeout_s,
+        max_inactive_connection_lifetime=300,
+        reset=_as_it_was,
+        server_settings={"application_name": f"headrace-executor-{name}", "jit": "off"},
+    )

@@ -1,0 +1,130 @@
+"""What nobody's request pays for: notices to the queue, partitions, retention."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from headrace_executor import ids
+from headrace_executor.adapters.postgres.claims import TURNS
+from headrace_executor.adapters.postgres.pool import Pool
+from headrace_executor.records import Notice, Waiting
+
+LOCK_TIMEOUT = "1s"
+"""How long adding or dropping a partition may wait for the log's readers and writers; then it is tried again later."""
+DELETE_BATCH = 1_000
+"""Rows that one retention statement removes."""
+
+_WAITING = f"""
+SELECT t.run_id::text, t.fence, t.position, r.noticed_position AS noticed
+FROM (SELECT run_id, fence, row_number() OVER (ORDER BY priority, share, run_id) AS position
+      FROM ({TURNS}) q ORDER BY position LIMIT $1) t
+JOIN runs r USING (run_id)
+WHERE r.created_at < now() - $2 * interval '1 second'
+  AND (r.noticed_at IS NULL OR r.noticed_at < now() - $2 * interval '1 second')
+"""
+_NOTICE = """
+WITH n AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::bytea[]) AS n(run_id, fence, position, event)
+), free AS (
+    SELECT r.run_id FROM runs r JOIN n USING (run_id)
+    WHERE r.fence = n.fence AND r.state = 'queued' FOR NO KEY UPDATE OF r SKIP LOCKED
+), told AS (
+    UPDATE runs r SET last_seq = r.last_seq + 1, noticed_position = n.position, noticed_at = now()
+    FROM n JOIN free USING (run_id) WHERE r.run_id = n.run_id
+    RETURNING r.run_id, r.last_seq, n.event
+)
+INSERT INTO events (run_id, first_seq, last_seq, final, data)
+SELECT run_id, last_seq, last_seq, false, event FROM told RETURNING run_id::text
+"""
+_PARTITIONS = """
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'events'::regclass AND c.relname ~ '^events_[0-9]{8}$'
+"""
+
+
+class UpkeepStore:
+    """`stores.UpkeepStore` on Postgres."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def waiting(self, *, limit: int, quiet_s: float) -> Sequence[Waiting]:
+        """The first `limit` queued runs, those that have heard nothing for `quiet_s` seconds."""
+        found = await self._pool.fetch(_WAITING, limit, quiet_s)
+        return [Waiting(row["run_id"], row["fence"], row["position"], row["noticed"]) for row in found]
+
+    async def notice(self, notices: Sequence[Notice]) -> Sequence[str]:
+        """Append an event to each run that still waits, and return those."""
+        found = await self._pool.fetch(
+            _NOTICE,
+            [n.run_id for n in notices],
+            [n.fence for n in notices],
+            [n.position for n in notices],
+            [n.event for n in notices],
+        )
+        return [row[0] for row in found]
+
+    async def overdue(self, *, limit: int) -> Sequence[tuple[str, str]]:
+        """Tenant and id of queued runs whose deadline has passed, of the `limit` oldest."""
+        found = await self._pool.fetch(
+            """SELECT tenant_id, run_id::text FROM runs WHERE state = 'queued' AND deadline < now() LIMIT $1""", limit
+        )
+        return [(row[0], row[1]) for row in found]
+
+    async def partition(self, today: date, *, ahead_days: int, keep_days: int) -> tuple[int, int]:
+        """Add the partitions of the next days and drop those that are too old. Returns how many of each."""
+        existing = {row[0] for row in await self._pool.fetch(_PARTITIONS)}
+        wanted = [today + timedelta(days=n) for n in range(-1, ahead_days + 1)]
+        new = [day for day in wanted if _name(day) not in existing]
+        oldest = _name(today - timedelta(days=keep_days))
+        old = sorted(name for name in existing if name < oldest)
+        for day in new:
+            await self._add(day)
+        for name in old:
+            await self._drop(name)
+        return len(new), len(old)
+
+    async def _add(self, day: date) -> None:
+        """Make the partition beside the log, with what the default one has of it, and attach it."""
+        low, high = ids.first_of(day), ids.first_of(day + timedelta(days=1))
+        name = _name(day)
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('headrace_executor_partitions'))")
+            if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):
+                return
+            await connection.execute(f"CREATE TABLE {name} (LIKE events INCLUDING ALL)")
+            moved = await connection.execute(
+                f"""WITH moved AS (DELETE FROM events_default WHERE run_id >= '{low}' AND run_id < '{high}' RETURNING *)
+                    INSERT INTO {name} SELECT * FROM moved"""
+            )
+            assert moved.startswith("INSERT")
+            await connection.execute(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
+
+    async def _drop(self, name: str) -> None:
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            await connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+    async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int) -> int:
+        """Remove old rows that no partition holds: logs in the default one, finished runs, long-dead executors."""
+        log_end = ids.first_of(today - timedelta(days=keep_log_days))
+        run_end = ids.first_of(today - timedelta(days=keep_run_days))
+        await self._pool.fetch("DELETE FROM executors WHERE lease_until < now() - interval '1 hour'")
+        logs = await self._pool.fetch(
+            """DELETE FROM events_default WHERE (run_id, last_seq) IN
+               (SELECT run_id, last_seq FROM events_default WHERE run_id < $1 LIMIT $2) RETURNING 1""",
+            log_end,
+            DELETE_BATCH,
+        )
+        runs = await self._pool.fetch(
+            """DELETE FROM runs WHERE run_id IN
+               (SELECT run_id FROM runs WHERE run_id < $1 AND finished_at IS NOT NULL ORDER BY run_id LIMIT $2)
+               RETURNING 1""",
+            run_end,
+            DELETE_BATCH,
+        )
+        return len(logs) + len(runs)
+
+
+def _name(day: date) -> str:
+    return f"events_{day:%Y%m%d}"

@@ -1,0 +1,68 @@
+"""Wires the executor: the durable half, the pipeline with the services that it calls, the servicers."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace_llm.app import model_client
+from headrace_llm.client import ModelClient
+from headrace_llm.settings import LlmSettings
+from headrace_runtime import channels, serve
+from headrace_runtime.tasks import guard
+
+from headrace_executor.adapters.cel_worker import CelWorkers
+from headrace_executor.adapters.planner_client import PlannerClient
+from headrace_executor.adapters.rag_client import RagClient
+from headrace_executor.adapters.router_client import RouterClient
+from headrace_executor.catalog_servicer import CatalogServicer
+from headrace_executor.durable import Durable, open_durable
+from headrace_executor.pipeline import RunPipeline
+from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.servicer import ExecutorServicer
+from headrace_executor.sessions_servicer import SessionServicer
+from headrace_executor.settings import Settings
+
+PACKAGE = "headrace.executor.v1"
+
+
+@asynccontextmanager
+async def service(
+    settings: Settings, *, models: ModelClient | None = None, pipeline: Pipeline | None = None
+) -> AsyncIterator[serve.Service]:
+    """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(model_client(LlmSettings())) if models is None else models
+        tasks = await stack.enter_async_context(guard())
+        parts = await _parts(settings, stack, client) if pipeline is None else None
+
+        def build(sessions: Sessions) -> Pipeline:
+            if pipeline is not None:
+                return pipeline
+            assert parts is not None
+            router, planner, rag, cel = parts
+            return RunPipeline(router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel)
+
+        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, tasks=tasks))
+        yield serve.Service(endpoints=endpoints(settings, durable, client), drain=durable.drain, failed=tasks.failed)
+
+
+async def _parts(
+    settings: Settings, stack: AsyncExitStack, client: ModelClient
+) -> tuple[RouterClient, PlannerClient, RagClient, CelWorkers]:
+    targets = (settings.router_target, settings.planner_target, settings.rag_target)
+    router, planner, rag = [await stack.enter_async_context(channels.open_channel(target)) for target in targets]
+    cel = CelWorkers()
+    stack.push_async_callback(cel.close)
+    return RouterClient(router), PlannerClient(planner), RagClient(rag), cel
+
+
+def endpoints(settings: Settings, durable: Durable, client: ModelClient) -> tuple[serve.Endpoint, ...]:
+    """The three gRPC services over a running durable half."""
+    executor = ExecutorServicer(durable.runs, durable.watchers, durable.queue, signals=client.signals, slots=settings.slots)
+    return (
+        serve.Endpoint(f"{PACKAGE}.ExecutorService", executor, pb_grpc.add_ExecutorServiceServicer_to_server),
+        serve.Endpoint(
+            f"{PACKAGE}.SessionService", SessionServicer(durable.sessions), pb_grpc.add_SessionServiceServicer_to_server
+        ),
+        serve.Endpoint(f"{PACKAGE}.CatalogService", CatalogServicer(client), pb_grpc.add_CatalogServiceServicer_to_server),
+    )

@@ -1,0 +1,187 @@
+"""The bodies that SubmitRun takes, by kind: size, depth, fields, models, blueprints. Pure; docs/runs.md is its prose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import orjson
+from headrace_blueprint import tools, validation
+from headrace_blueprint.faults import pointer
+from headrace_runtime.errors import InvalidArgument, Violation
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from headrace_executor.model import Priority, RunKind
+from headrace_executor.nodes.runner import RUNNABLE
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+"""Deepest nesting of objects and lists in a body."""
+MAX_VIOLATIONS = 100
+"""Faults that one answer lists."""
+TITLE_CHARACTERS = 80
+"""Of a new session, from the run's text."""
+
+# Postgres' text cannot hold NUL, and a text of spaces asks nothing.
+Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\z")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\A[^\x00]*\z")]
+Names = Annotated[list[Name], Field(max_length=64)]
+
+
+class Body(BaseModel):
+    """A JSON object whose fields are all known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ConversationBody(Body):
+    """A message to be answered."""
+
+    message: Text
+    mode: Literal["", "auto", "chat", "qa", "build", "quiz"] = "auto"
+    model: Annotated[str, StringConstraints(max_length=128)] = ""
+    workspace: Annotated[str, StringConstraints(max_length=200)] = ""
+    tools: Names = []
+    sources: Names = []
+    metadata: dict[str, Any] = {}
+    execute: bool = True
+    blueprint: dict[str, Any] | None = None
+
+
+class WorkflowBody(Body):
+    """A prompt to be planned."""
+
+    prompt: Text
+    model: Annotated[str, StringConstraints(max_length=128)] = ""
+    workspace: Annotated[str, StringConstraints(max_length=200)] = ""
+    tools: Names = []
+    sources: Names = []
+
+
+class PageBody(Body):
+    """A blueprint to be run."""
+
+    blueprint: dict[str, Any]
+    inputs: dict[str, Any] = {}
+
+
+class QuizBody(ConversationBody):
+    """A subject to be asked about."""
+
+
+class DocumentBody(Body):
+    """A document to be read."""
+
+    document_id: Name
+    title: Annotated[str, StringConstraints(max_length=512)] = ""
+    text: Annotated[str, StringConstraints(min_length=1)]
+    workspace: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+SHAPES: Mapping[RunKind, type[Body]] = {
+    RunKind.CONVERSATION: ConversationBody,
+    RunKind.WORKFLOW: WorkflowBody,
+    RunKind.PAGE: PageBody,
+    RunKind.QUIZ: QuizBody,
+    RunKind.DOCUMENT: DocumentBody,
+}
+"""The kinds that can be submitted."""
+_PRIORITIES = {RunKind.CONVERSATION: Priority.INTERACTIVE, RunKind.DOCUMENT: Priority.BACKGROUND}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a valid body means to the queue and the session."""
+
+    message: str | None
+    """The user's words, None when there are none."""
+    title: str
+    """For a new session."""
+
+
+def default_priority(kind: RunKind) -> Priority:
+    """The priority of a run whose request names none."""
+    return _PRIORITIES.get(kind, Priority.STANDARD)
+
+
+def check(kind: RunKind, data: bytes, *, models: Sequence[str]) -> Checked:
+    """Check a body whole. Raises InvalidArgument with a violation, a JSON pointer, for each fault."""
+    shape = SHAPES.get(kind)
+    if shape is None:
+        raise _invalid([Violation("kind", f"runs of the kind {kind.value} cannot be submitted yet")])
+    document = _read(data)
+    try:
+        body = shape.model_validate(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise _invalid([Violation(pointer(fault["loc"]), fault["msg"]) for fault in faults]) from None
+    found = list(_unknown_models(body, models))
+    blueprint = getattr(body, "blueprint", None)
+    if blueprint is not None:
+        faulty = validation.validate(blueprint, tools=tools.SCHEMAS, kinds=RUNNABLE)
+        found += [Violation(f"/blueprint{fault.pointer}", fault.message) for fault in faulty]
+    if found:
+        raise _invalid(found)
+    return _meaning(body)
+
+
+def _read(data: bytes) -> Any:
+    if len(data) > MAX_BODY_BYTES:
+        raise _invalid([Violation("body", f"at most {MAX_BODY_BYTES} bytes")])
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:  # orjson's own limit is 1024 levels
+        raise _invalid([Violation("body", f"this is not JSON that can be read: {error}")]) from None
+    if not isinstance(document, dict):
+        raise _invalid([Violation("body", "must be a JSON object")])
+    # Fewer brackets than levels are no depth at all; only the rest is walked.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
+        raise _invalid([Violation("body", f"nested deeper than {MAX_DEPTH} levels")])
+    return document
+
+
+def _too_deep(document: Any) -> bool:
+    """Whether a JSON value nests deeper than allowed. Goes level by level: it does not recurse."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _unknown_models(body: Body, models: Sequence[str]) -> Sequence[Violation]:
+    model = getattr(body, "model", "")
+    if not model or model in models:
+        return ()
+    return (Violation("/model", f"no such model; there are {', '.join(models[:10])}"),)
+
+
+def _meaning(body: Body) -> Checked:
+    match body:
+        case ConversationBody():
+            return Checked(body.message, _title(body.message))
+        case WorkflowBody():
+            return Checked(body.prompt, _title(body.prompt))
+        case PageBody():
+            return Checked(None, _title(str(body.blueprint.get("name", ""))))
+        case DocumentBody():
+            return Checked(None, _title(body.title))
+        case _:
+            return Checked(None, "")
+
+
+def _title(text: str) -> str:
+    words = " ".join(text.replace("\x00", " ").split())
+    return words if len(words) <= TITLE_CHARACTERS else words[: TITLE_CHARACTERS - 1] + "…"
+
+
+def _invalid(violations: Sequence[Violation]) -> InvalidArgument:
+    shown = tuple(violations[:MAX_VIOLATIONS])
+    first = shown[0]
+    rest = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return InvalidArgument(f"{first.field}: {first.message}{rest}", violations=shown)

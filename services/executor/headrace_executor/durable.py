@@ -1,0 +1,184 @@
+"""Wires the durable half: stores, lease, flusher, worker, submissions, watchers, upkeep."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from headrace_llm.client import ModelClient
+from headrace_runtime.tasks import Guard
+
+from headrace_executor.adapters.postgres.claims import ClaimStore
+from headrace_executor.adapters.postgres.flush import FlushStore
+from headrace_executor.adapters.postgres.logs import LogStore
+from headrace_executor.adapters.postgres.migrate import migrate
+from headrace_executor.adapters.postgres.pool import Pool, open_pool
+from headrace_executor.adapters.postgres.runs import RunStore
+from headrace_executor.adapters.postgres.sessions import SessionStore
+from headrace_executor.adapters.postgres.submissions import SubmissionStore
+from headrace_executor.adapters.postgres.upkeep import UpkeepStore
+from headrace_executor.adapters.redis_hints import NoHints, RedisHints
+from headrace_executor.feeds import FeedLimits, Hub
+from headrace_executor.flush import Flusher
+from headrace_executor.lease import Lease
+from headrace_executor.policy import QueueLimits
+from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.queue_view import QueueView
+from headrace_executor.service import Runs
+from headrace_executor.settings import Settings
+from headrace_executor.submit import Submitter
+from headrace_executor.upkeep import Upkeep, UpkeepLimits
+from headrace_executor.watch import Tailer, Watchers
+from headrace_executor.worker import Worker, WorkerLimits
+
+WORK_CONNECTIONS = 4
+"""For flushes, claims, submissions and the heartbeat, which must not wait behind requests."""
+DRAIN_MARGIN = 0.25
+"""The part of `drain_s` that is kept for handing back what has not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """The durable half, running."""
+
+    runs: Runs
+    watchers: Watchers
+    queue: QueueView
+    sessions: SessionStore
+    worker: Worker
+    lease: Lease
+    drain_s: float
+
+    async def drain(self) -> None:
+        """Stop claiming, finish what can be finished in time, hand the rest back."""
+        await self.worker.drain(self.drain_s * (1 - DRAIN_MARGIN))
+
+
+@asynccontextmanager
+async def open_durable(
+    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient, tasks: Guard
+) -> AsyncIterator[Durable]:
+    """Start the durable half on its database. Raises `StoreAway` when that does not answer at start."""
+    async with AsyncExitStack() as stack:
+        work, requests = await _pools(settings, stack)
+        hints = await _hints(settings, stack)
+        parts = _Parts(settings, work, requests, hints, models)
+        upkeep = parts.upkeep()
+        await upkeep.partition()
+        worker = parts.worker(pipeline(parts.sessions))
+        stack.push_async_callback(worker.abandon)
+        runs = parts.runs(worker, tasks)
+        upkeep.end_overdue = runs.fail_overdue
+        await parts.lease.begin()
+        if isinstance(hints, RedisHints):
+            hints.on_queued, hints.on_events, hints.on_cancel = worker.wake, parts.tailer.hint, worker.cancel
+            tasks.start(hints.publish(), name="hints out")
+            tasks.start(hints.listen(), name="hints in")
+        tasks.start(parts.lease.keep(), name="lease")
+        tasks.start(parts.flusher.run(), name="flusher")
+        tasks.start(worker.run(), name="claims")
+        tasks.start(parts.tailer.run(), name="tailer")
+        tasks.start(parts.queue.follow(), name="queue view")
+        tasks.start(upkeep.tend_queue(), name="queue upkeep")
+        tasks.start(upkeep.tend_store(), name="store upkeep")
+        yield Durable(runs, parts.watchers, parts.queue, parts.sessions, worker, parts.lease, settings.drain_s)
+
+
+class _Parts:
+    """What the loops and the use cases share."""
+
+    def __init__(
+        self, settings: Settings, work: Pool, requests: Pool, hints: RedisHints | NoHints, models: ModelClient
+    ) -> None:
+        self._settings = settings
+        self._work = work
+        self._requests = requests
+        self._hints = hints
+        self._models = models
+        self._claims = ClaimStore(work)
+        self._logs = LogStore(requests)
+        self._runs = RunStore(requests)
+        self.sessions = SessionStore(requests)
+        self.hub = Hub(FeedLimits(tail_bytes=settings.tail_bytes))
+        self.lease = Lease(self._claims, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s, slots=settings.slots)
+        self.flusher = Flusher(FlushStore(work), self.hub, hints, self.lease, token_delay_s=settings.token_delay_s)
+        self.tailer = Tailer(self._logs, self.hub, poll_s=settings.watch_poll_s)
+        self.watchers = Watchers(self._logs, self.hub, limit=settings.max_watchers)
+        self.queue = QueueView(self._runs, slots=settings.slots, refresh_s=settings.notice_s)
+
+    def worker(self, pipeline: Pipeline) -> Worker:
+        return Worker(
+            pipeline,
+            self._claims,
+            self._logs,
+            lease=self.lease,
+            flusher=self.flusher,
+            hub=self.hub,
+            hints=self._hints,
+            limits=WorkerLimits(slots=self._settings.slots, poll_s=self._settings.poll_s),
+        )
+
+    def runs(self, worker: Worker, tasks: Guard) -> Runs:
+        submitter = Submitter(
+            SubmissionStore(self._work),
+            worker,
+            self.hub,
+            self._hints,
+            owner=self.lease,
+            limits=QueueLimits(self._settings.max_queued, self._settings.max_queued_per_tenant),
+            fleet=self.queue,
+            deadline_s=self._settings.run_deadline_s,
+        )
+        tasks.start(submitter.run(), name="submissions")
+        return Runs(
+            self._runs,
+            self._logs,
+            submitter=submitter,
+            watchers=self.watchers,
+            hints=self._hints,
+            cancel_local=worker.cancel,
+            models=tuple(self._models.registry.models),
+        )
+
+    def upkeep(self) -> Upkeep:
+        settings = self._settings
+        return Upkeep(
+            UpkeepStore(self._requests),
+            queue=self.queue,
+            signals=self._models.signals,
+            hints=self._hints,
+            limits=UpkeepLimits(
+                notice_s=settings.notice_s,
+                log_retention_days=settings.log_retention_days,
+                run_retention_days=settings.run_retention_days,
+            ),
+        )
+
+
+async def _pools(settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Pool]:
+    dsn = settings.database_url.get_secret_value()
+    pools: list[Pool] = []
+    for name, size in (("work", WORK_CONNECTIONS), ("requests", settings.database_connections)):
+        pool = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                name=name,
+                size=size,
+                statement_timeout_s=settings.statement_timeout_s,
+                wait_s=settings.start_timeout_s,
+            )
+        )
+        if not pools:
+            await migrate(dsn)
+        pools.append(pool)
+    return pools[0], pools[1]
+
+
+async def _hints(settings: Settings, stack: AsyncExitStack) -> RedisHints | NoHints:
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    if not url:
+        return NoHints()
+    database = urlsplit(settings.database_url.get_secret_value()).path.strip("/")
+    hints = RedisHints(url, database=database)
+    stack.push_async_callback(hints.close)
+    return hints

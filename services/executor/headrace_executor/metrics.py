@@ -1,0 +1,40 @@
+"""What Prometheus sees of the durable half."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SUBMITTED = Counter("headrace_executor_submitted_total", "Runs accepted.", ["kind", "priority"])
+REFUSED = Counter("headrace_executor_refused_total", "Submissions refused, by reason.", ["reason"])
+CLAIMED = Counter("headrace_executor_claimed_total", "Runs claimed.", ["how"])
+ENDED = Counter("headrace_executor_ended_total", "How this executor's ownership of a run ended.", ["state"])
+RUN_SECONDS = Histogram(
+    "headrace_executor_run_seconds",
+    "Seconds from a claim to the run's end.",
+    ["kind"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
+)
+WAIT_SECONDS = Histogram(
+    "headrace_executor_wait_seconds",
+    "Seconds from submission to the first claim.",
+    ["priority"],
+    buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900),
+)
+RUNNING = Gauge("headrace_executor_running", "Runs that this executor works on.")
+SLOTS = Gauge("headrace_executor_slots", "Runs that this executor can work on at once.")
+LEASE_LOST = Counter("headrace_executor_leases_lost_total", "Times that this executor stopped because its lease lapsed.")
+FENCED = Counter("headrace_executor_fenced_total", "Writes refused because another executor owns the run.")
+FLUSHES = Counter("headrace_executor_flushes_total", "Flushes, by result.", ["result"])
+FLUSH_SECONDS = Histogram(
+    "headrace_executor_flush_seconds",
+    "Seconds of one flush.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
+)
+FLUSH_RUNS = Histogram("headrace_executor_flush_runs", "Runs in one flush.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
+EVENTS = Counter("headrace_executor_events_total", "Events stored.")
+WATCHERS = Gauge("headrace_executor_watchers", "Open WatchRun streams.")
+CATCH_UPS = Counter("headrace_executor_catch_ups_total", "Pages that watchers read from Postgres instead of memory.")
+TAIL_READS = Counter("headrace_executor_tail_reads_total", "Queries for the events of runs that other executors own.")
+HINTS = Counter("headrace_executor_hints_total", "Hints sent, received and failed.", ["direction"])
+UPKEEP = Counter("headrace_executor_upkeep_total", "Rows or partitions that upkeep touched, by job.", ["job"])
+UPKEEP_FAILED = Counter(
+    "headrace_executor_upkeep_failed_total", "Upkeep jobs that failed and will be tried again.", ["job"]
+)

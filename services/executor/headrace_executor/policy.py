@@ -1,0 +1,71 @@
+"""The decisions of the durable half: admission, waits, takeovers, notices. Pure: no I/O, clock, randomness or log."""
+
+import math
+from dataclasses import dataclass
+
+MAX_TAKEOVERS = 3
+"""Owners of a run that may die without a step between them having finished; then the run fails."""
+MIN_RETRY_S = 1.0
+MAX_RETRY_S = 60.0
+"""Shortest and longest time that a refused caller is told to wait."""
+GUESSED_SECONDS_PER_RUN = 5.0
+"""What a run is taken to last before one has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How many runs may wait."""
+
+    total: int
+    per_tenant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What works the queue off."""
+
+    slots: int
+    """Runs that all executors together work on at once."""
+    seconds_per_run: float
+    """0 when no run has finished yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a run is not accepted, for a person to read, and when to come back."""
+
+    message: str
+    retry_after_s: float
+
+
+def admit(*, queued: int, queued_of_tenant: int, limits: QueueLimits, fleet: Fleet) -> Refusal | None:
+    """Decide whether one more run may wait, given those that do; None means yes."""
+    if queued >= limits.total:
+        what = f"{queued} runs wait, and no more than {limits.total} may"
+    elif queued_of_tenant >= limits.per_tenant:
+        what = f"{queued_of_tenant} runs of this tenant wait, and no more than {limits.per_tenant} may"
+    else:
+        return None
+    # One place is free as soon as one run is claimed, but everybody who was refused comes back for it.
+    delay = min(max(expected_wait_s(max(1, queued // 10), fleet), MIN_RETRY_S), MAX_RETRY_S)
+    return Refusal(f"the queue is full: {what}", float(math.ceil(delay)))
+
+
+def expected_wait_s(position: int, fleet: Fleet) -> float:
+    """How long a run at a place in the queue (1 is next) waits for a slot, from the mean time of a run."""
+    seconds = fleet.seconds_per_run or GUESSED_SECONDS_PER_RUN
+    return round(position * seconds / max(1, fleet.slots), 1)
+
+
+def too_many_takeovers(takeovers: int) -> bool:
+    """Whether a run fails instead of being worked on by one more executor."""
+    return takeovers >= MAX_TAKEOVERS
+
+
+def worth_noticing(*, told: int, position: int) -> bool:
+    """Whether a run's place changed enough to tell its watchers: the first time, near the front, or by a tenth."""
+    if told == 0:
+        return True
+    if told == position:
+        return False
+    return position <= 10 or abs(told - position) * 10 >= told

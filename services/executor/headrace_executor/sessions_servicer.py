@@ -1,0 +1,94 @@
+"""SessionService: conversations and their messages."""
+
+from typing import Any
+
+import orjson
+from headrace.executor.v1 import executor_pb2 as pb
+from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace_runtime import errors
+
+from headrace_executor import codec, ids
+from headrace_executor.records import Session
+from headrace_executor.stores import SessionStore
+
+MAX_TITLE = 200
+MAX_METADATA_BYTES = 16 * 1024
+
+Context = Any
+
+
+class SessionServicer(pb_grpc.SessionServiceServicer):
+    """headrace.executor.v1.SessionService."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        self._sessions = sessions
+
+    async def CreateSession(self, request: pb.CreateSessionRequest, context: Context) -> pb.CreateSessionResponse:  # noqa: N802
+        """Open a session."""
+        tenant_id = codec.tenant(request.tenant_id)
+        if len(request.title) > MAX_TITLE or "\x00" in request.title:
+            raise codec.invalid("title", f"must have at most {MAX_TITLE} characters, none of them NUL")
+        session = await self._sessions.create(
+            ids.new(), tenant_id=tenant_id, title=request.title, metadata=_metadata(request.metadata)
+        )
+        return pb.CreateSessionResponse(session=codec.session(session))
+
+    async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:  # noqa: N802
+        """Answer with one session."""
+        return pb.GetSessionResponse(session=codec.session(await self._find(request.tenant_id, request.session_id)))
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:  # noqa: N802
+        """Answer with a page of sessions."""
+        limit = codec.page_size(request.page_size)
+        found = await self._sessions.list(
+            codec.tenant(request.tenant_id), before=codec.page_before(request.page_token), limit=limit + 1
+        )
+        token = codec.page_token(found[limit - 1].session_id) if len(found) > limit else ""
+        return pb.ListSessionsResponse(sessions=[codec.session(one) for one in found[:limit]], next_page_token=token)
+
+    async def DeleteSession(self, request: pb.DeleteSessionRequest, context: Context) -> pb.DeleteSessionResponse:  # noqa: N802
+        """Remove a session that nothing works for."""
+        session_id = ids.parse(request.session_id)
+        tenant_id = codec.tenant(request.tenant_id)
+        unfinished = await self._sessions.delete(tenant_id, session_id) if session_id else None
+        if unfinished is None:
+            raise _not_found()
+        if unfinished:
+            text = f"{unfinished} runs of the session are not finished; cancel them first"
+            raise errors.FailedPrecondition(text, reason="SESSION_BUSY")
+        return pb.DeleteSessionResponse()
+
+    async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:  # noqa: N802
+        """Answer with a page of a session's messages."""
+        limit = codec.page_size(request.page_size)
+        after = codec.page_after(request.page_token)
+        session = await self._find(request.tenant_id, request.session_id)
+        found = await self._sessions.messages(session.session_id, after=after, limit=limit + 1)
+        token = codec.page_token(str(found[limit - 1].position)) if len(found) > limit else ""
+        return pb.ListMessagesResponse(messages=[codec.message(one) for one in found[:limit]], next_page_token=token)
+
+    async def _find(self, tenant_id: str, session_id: str) -> Session:
+        known = ids.parse(session_id)
+        tenant = codec.tenant(tenant_id)
+        session = await self._sessions.get(tenant, known) if known else None
+        if session is None:
+            raise _not_found()
+        return session
+
+
+def _metadata(data: bytes) -> bytes:
+    if not data:
+        return b"{}"
+    if len(data) > MAX_METADATA_BYTES:
+        raise codec.invalid("metadata", f"must have at most {MAX_METADATA_BYTES} bytes")
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise codec.invalid("metadata", "must be JSON") from None
+    if not isinstance(value, dict):
+        raise codec.invalid("metadata", "must be a JSON object")
+    return data
+
+
+def _not_found() -> errors.NotFound:
+    return errors.NotFound("no such session", reason="SESSION_NOT_FOUND")

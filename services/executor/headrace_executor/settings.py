@@ -1,0 +1,64 @@
+"""The executor's settings, HEADRACE_EXECUTOR_…; what concerns models is HEADRACE_LLM_…"""
+
+from typing import Annotated
+
+from headrace_runtime.settings import ServiceSettings
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+class Settings(ServiceSettings):
+    """Read once in `__main__`."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_EXECUTOR_", frozen=True, extra="forbid")
+
+    database_url: SecretStr = SecretStr("postgresql://headrace@127.0.0.1:5432/headrace")
+    """Where runs, events and sessions are."""
+    redis_url: SecretStr | None = SecretStr("redis://127.0.0.1:6379/0")
+    """Where hints go; empty means that executors find out by looking."""
+    router_target: str = "127.0.0.1:50051"
+    planner_target: str = "127.0.0.1:50052"
+    rag_target: str = "127.0.0.1:50054"
+    slots: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Runs that this process works on at once."""
+    max_queued: Count = 10_000
+    """Runs that may wait, of all tenants."""
+    max_queued_per_tenant: Count = 2_000
+    run_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 900
+    """A run fails this long after its submission, waiting included."""
+    lease_s: Annotated[float, Field(ge=0.5, le=60)] = 4.0
+    """How long a dead executor's runs stay its own."""
+    heartbeat_s: Annotated[float, Field(ge=0.05, le=20)] = 1.0
+    poll_s: Annotated[float, Field(ge=0.05, le=10)] = 0.5
+    """Longest time between two looks at the queue when no hint comes."""
+    watch_poll_s: Annotated[float, Field(ge=0.05, le=10)] = 1.0
+    """Longest time between two looks at other executors' events when no hint comes."""
+    token_delay_s: Annotated[float, Field(ge=0, le=1)] = 0.025
+    """Shortest time between two flushes that hold nothing but tokens."""
+    max_watchers: Count = 5_000
+    """WatchRun streams at once."""
+    tail_bytes: Annotated[int, Field(ge=4096, le=16 * 1024 * 1024)] = 256 * 1024
+    """Events of one run that are kept in memory for its watchers."""
+    notice_s: Seconds = 2.0
+    """A waiting run's watchers hear of its place no more often than this."""
+    log_retention_days: Days = 7
+    """Events of runs older than this are dropped, a day at a time."""
+    run_retention_days: Days = 30
+    """Finished runs older than this are removed."""
+    database_connections: Annotated[int, Field(ge=1, le=64)] = 4
+    """Connections for requests; the runs themselves have up to four of their own."""
+    statement_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    start_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long a start waits for the database."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.lease_s < 2.5 * self.heartbeat_s:
+            raise ValueError("lease_s must be at least 2.5 times heartbeat_s: two heartbeats may be lost")
+        if self.run_retention_days < self.log_retention_days:
+            raise ValueError("run_retention_days must not be less than log_retention_days")
+        return self

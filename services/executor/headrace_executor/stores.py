@@ -1,0 +1,149 @@
+"""What the durable half needs from its database and its messenger, as protocols. `adapters` implements them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Protocol
+
+from headrace_executor.model import Failure, Run, RunState, StepRecord
+from headrace_executor.records import (
+    Beat,
+    Chunk,
+    Claim,
+    Head,
+    Notice,
+    Preflight,
+    QueueState,
+    RunFilter,
+    RunWrite,
+    Session,
+    SessionMessage,
+    Submission,
+    Waiting,
+)
+
+
+class FlushStore(Protocol):
+    """Writes for owned runs. Every method of every store raises `errors.StoreAway` and `errors.StoreRefused`."""
+
+    async def write(self, writes: Sequence[RunWrite]) -> frozenset[str]:
+        """Write a batch in one transaction and return the runs that were still ours; the same batch may come twice."""
+
+
+class ClaimStore(Protocol):
+    """Leases and claims."""
+
+    async def register(self, executor_id: str, *, lease_s: float, slots: int) -> None:
+        """Begin a lease under a new id."""
+
+    async def renew(self, executor_id: str, *, lease_s: float, seconds_per_run: float, finished: int) -> Beat:
+        """Renew the lease unless it has lapsed."""
+
+    async def resign(self, executor_id: str) -> None:
+        """End the lease now."""
+
+    async def claim(self, executor_id: str, *, limit: int) -> Sequence[Claim]:
+        """Own up to `limit` runs from now on, in the order of turns. A lapsed lease claims nothing."""
+
+    async def give_up(self, run_id: str, *, fence: int) -> None:
+        """Put a run back; it counts as a takeover."""
+
+
+class SubmissionStore(Protocol):
+    """Accepts runs."""
+
+    async def preflight(self, submissions: Sequence[Submission]) -> Sequence[Preflight]:
+        """What is known about each submission, in their order."""
+
+    async def accept(
+        self, submissions: Sequence[Submission], *, owners: Sequence[str | None], deadline_s: float
+    ) -> Mapping[str, datetime]:
+        """Make the runs, all or none; a missing one met an earlier request with its id."""
+
+
+class LogStore(Protocol):
+    """Reads events and steps."""
+
+    async def head(self, run_id: str) -> Head | None:
+        """Whose the run is and how far its log goes."""
+
+    async def read(self, run_id: str, *, after: int, limit: int) -> Sequence[Chunk]:
+        """The next chunks that hold events after a number."""
+
+    async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
+        """`read` for several runs at once, `limit` for each."""
+
+    async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
+        """The run's finished steps."""
+
+
+class RunStore(Protocol):
+    """Reads runs and ends those that nobody works on."""
+
+    async def get(self, tenant_id: str, run_id: str) -> Run | None:
+        """One run with its output."""
+
+    async def list(self, tenant_id: str, wanted: RunFilter, *, before: str | None, limit: int) -> Sequence[Run]:
+        """Runs older than `before`, newest first, without their outputs."""
+
+    async def request_cancel(self, tenant_id: str, run_id: str) -> bool:
+        """Ask a running run's owner to end it; False when it does not run."""
+
+    async def fence(self, run_id: str) -> int | None:
+        """The fencing token of a queued run, None when it is not queued."""
+
+    async def end_queued(self, chunk: Chunk, *, fence: int, state: RunState, failure: Failure | None, usage: bytes) -> bool:
+        """End a queued run with its last events; False when it changed in the meantime."""
+
+    async def queue(self) -> QueueState:
+        """Count the queue and the fleet."""
+
+
+class SessionStore(Protocol):
+    """Conversations."""
+
+    async def create(self, session_id: str, *, tenant_id: str, title: str, metadata: bytes) -> Session:
+        """Open a session."""
+
+    async def get(self, tenant_id: str, session_id: str) -> Session | None:
+        """One session."""
+
+    async def list(self, tenant_id: str, *, before: str | None, limit: int) -> Sequence[Session]:
+        """Sessions older than `before`, newest first."""
+
+    async def delete(self, tenant_id: str, session_id: str) -> int | None:
+        """Remove a session. Returns how many unfinished runs forbid it, None when there is none such."""
+
+    async def messages(self, session_id: str, *, after: int, limit: int) -> Sequence[SessionMessage]:
+        """Messages after a position, oldest first."""
+
+
+class UpkeepStore(Protocol):
+    """What nobody's request pays for."""
+
+    async def waiting(self, *, limit: int, quiet_s: float) -> Sequence[Waiting]:
+        """The first queued runs, those that have heard nothing for a while."""
+
+    async def notice(self, notices: Sequence[Notice]) -> Sequence[str]:
+        """Append an event to each run that still waits, and return those."""
+
+    async def overdue(self, *, limit: int) -> Sequence[tuple[str, str]]:
+        """Tenant and id of queued runs whose deadline has passed."""
+
+    async def partition(self, today: date, *, ahead_days: int, keep_days: int) -> tuple[int, int]:
+        """Add the partitions of the next days and drop old ones; how many of each."""
+
+    async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int) -> int:
+        """Remove old rows that no partition holds."""
+
+
+class Hints(Protocol):
+    """Tells other executors that something happened. Hints may be lost; they cost nobody a wait."""
+
+    def queued(self) -> None:
+        """A run waits that this executor does not claim."""
+
+    def events(self, run_ids: Sequence[str]) -> None:
+        """These runs have new events."""
+
+    def cancel(self, run_id: str) -> None:
+        """Somebody asked this run to end."""

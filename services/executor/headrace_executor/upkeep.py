@@ -1,0 +1,123 @@
+"""Work that nobody's request pays for: notices to waiting runs, runs that waited too long, partitions, retention.
+
+Every executor does it; each job finds nothing to do where another one was first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+import structlog
+from headrace_llm.client import ModelSignals
+
+from headrace_executor import events, metrics, policy
+from headrace_executor.errors import StoreAway, StoreRefused
+from headrace_executor.queue_view import QueueView
+from headrace_executor.records import Notice
+from headrace_executor.stores import Hints, UpkeepStore
+
+OVERDUE_BATCH = 100
+"""Runs past their deadline that one round ends."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepLimits:
+    """How often, how much and how long."""
+
+    notice_s: float = 2.0
+    """A waiting run hears of its place no more often than this."""
+    notice_runs: int = 500
+    """Runs at the front of the queue that hear of their place."""
+    retention_s: float = 600.0
+    """Time between two looks at partitions and retention."""
+    partitions_ahead_days: int = 3
+    log_retention_days: int = 7
+    run_retention_days: int = 30
+
+
+class Upkeep:
+    """The two loops. A job that fails is logged, counted and done again at its next turn."""
+
+    def __init__(
+        self,
+        store: UpkeepStore,
+        *,
+        queue: QueueView,
+        signals: Callable[[], Sequence[ModelSignals]],
+        hints: Hints,
+        limits: UpkeepLimits,
+    ) -> None:
+        self._store = store
+        self.end_overdue: Callable[[str, str], Awaitable[None]] = _nobody
+        """Fails a queued run, given by tenant and id, whose deadline has passed."""
+        self._queue = queue
+        self._signals = signals
+        self._hints = hints
+        self._limits = limits
+
+    async def tend_queue(self) -> None:
+        """Tell waiting runs their place and end those that waited too long, until cancelled."""
+        while True:
+            await asyncio.sleep(self._limits.notice_s)
+            await self._try("notices", self._notify)
+            await self._try("overdue", self._overdue)
+
+    async def tend_store(self) -> None:
+        """Keep partitions ahead and old rows out, until cancelled."""
+        while True:
+            await self._try("partitions", self.partition)
+            await self._try("retention", self._expire)
+            await asyncio.sleep(self._limits.retention_s)
+
+    async def partition(self) -> int:
+        """Add and drop partitions now. Raises `StoreAway` and `StoreRefused`."""
+        limits = self._limits
+        added, dropped = await self._store.partition(
+            datetime.now(UTC).date(), ahead_days=limits.partitions_ahead_days, keep_days=limits.log_retention_days
+        )
+        return added + dropped
+
+    async def _try(self, job: str, action: Callable[[], Awaitable[int]]) -> None:
+        try:
+            metrics.UPKEEP.labels(job).inc(await action())
+        except (StoreAway, StoreRefused) as error:
+            metrics.UPKEEP_FAILED.labels(job).inc()
+            log.warning("upkeep_failed", job=job, error=str(error))
+
+    async def _notify(self) -> int:
+        waiting = await self._store.waiting(limit=self._limits.notice_runs, quiet_s=self._limits.notice_s)
+        fleet = self._queue.fleet()
+        limited_by = "quota" if any(s.queue_depth or s.throttled_ratio for s in self._signals()) else "slots"
+        notices = []
+        for one in waiting:
+            if policy.worth_noticing(told=one.noticed, position=one.position):
+                expected = policy.expected_wait_s(one.position, fleet)
+                value = {"position": one.position, "expected_wait_s": expected, "limited_by": limited_by}
+                event = orjson.dumps(events.custom("headrace.queued", value))
+                notices.append(Notice(one.run_id, one.fence, one.position, event))
+        told = await self._store.notice(notices) if notices else ()
+        if told:
+            self._hints.events(told)
+        return len(told)
+
+    async def _overdue(self) -> int:
+        overdue = await self._store.overdue(limit=OVERDUE_BATCH)
+        for tenant_id, run_id in overdue:
+            await self.end_overdue(tenant_id, run_id)
+        return len(overdue)
+
+    async def _expire(self) -> int:
+        limits = self._limits
+        return await self._store.expire(
+            datetime.now(UTC).date(),
+            keep_log_days=limits.log_retention_days,
+            keep_run_days=limits.run_retention_days,
+        )
+
+
+async def _nobody(tenant_id: str, run_id: str) -> None:
+    return None

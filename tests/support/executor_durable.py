@@ -1,0 +1,162 @@
+"""Executors in this process on real Postgres and Valkey, with a pipeline that a test scripts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from headrace.executor.v1 import executor_pb2 as pb
+from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace_executor import events
+from headrace_executor.durable import Durable, open_durable
+from headrace_executor.model import Outcome
+from headrace_executor.ports import Journal
+from headrace_executor.settings import Settings
+from headrace_llm.usage import ModelUsage, Usage
+from headrace_runtime import channels, errors, serve
+from headrace_runtime.tasks import Guard
+
+from headrace_executor import app
+from tests.support.models import ScriptedModels
+
+PAID = Usage({"big": ModelUsage(llm_calls=1, prompt_tokens=10, completion_tokens=5, cost_usd=0.001)})
+Act = Callable[[Journal], Awaitable[Outcome]]
+
+
+@dataclass
+class ScriptedPipeline:
+    """Four steps; the last streams `tokens` pieces of text. `before` is awaited before each step that is not done."""
+
+    steps: tuple[str, ...] = ("route", "plan", "node:a", "node:b")
+    tokens: int = 20
+    before: Callable[[Journal, str], Awaitable[None]] | None = None
+    in_stream: Callable[[Journal, int], Awaitable[None]] | None = None
+    executed: list[tuple[str, str]] = field(default_factory=list)
+    """(run id, step) of each step that was worked on to its end."""
+    started: list[str] = field(default_factory=list)
+
+    async def run(self, journal: Journal) -> Outcome:
+        self.started.append(journal.run.run_id)
+        for step in self.steps:
+            if step in journal.steps:
+                continue
+            journal.emit(events.step_started(step))
+            if self.before is not None:
+                await self.before(journal, step)
+            if step == self.steps[-1]:
+                await self._compose(journal, step)
+            self.executed.append((journal.run.run_id, step))
+            await journal.checkpoint(step, {"of": step}, usage=PAID, events=[events.step_finished(step)])
+        return Outcome({"reply": "done"}, reply="done")
+
+    async def _compose(self, journal: Journal, step: str) -> None:
+        run = journal.run
+        message = f"{run.run_id}:{step.removeprefix('node:')}"
+        message += f":{run.attempt}" if run.attempt > 1 else ""
+        journal.emit(events.text_start(message))
+        for n in range(self.tokens):
+            if self.in_stream is not None:
+                await self.in_stream(journal, n)
+            journal.delta(message, f"t{n} ")
+            await journal.drained()
+        journal.emit(events.text_end(message))
+
+
+@dataclass
+class Executor:
+    """One served executor and stubs to it."""
+
+    durable: Durable
+    runs: "pb_grpc.ExecutorServiceAsyncStub"
+    sessions: "pb_grpc.SessionServiceAsyncStub"
+    catalog: "pb_grpc.CatalogServiceAsyncStub"
+    stop: Callable[[], Awaitable[None]]
+    """Ends it as kill -9 does: nothing more is written, nothing is given back."""
+
+    async def submit(self, *, tenant: str = "t", message: str = "hi", **fields: Any) -> pb.Run:
+        body = fields.pop("body", None) or orjson.dumps({"message": message})
+        request = pb.SubmitRunRequest(
+            tenant_id=tenant, kind=fields.pop("kind", pb.RUN_KIND_CONVERSATION), body=body, **fields
+        )
+        answer: pb.SubmitRunResponse = await channels.unary(self.runs.SubmitRun, request, timeout_s=20)
+        return answer.run
+
+    async def get(self, run_id: str, *, tenant: str = "t", wait_s: int = 0) -> pb.Run:
+        request = pb.GetRunRequest(tenant_id=tenant, run_id=run_id, wait_s=wait_s)
+        answer: pb.GetRunResponse = await channels.unary(self.runs.GetRun, request, timeout_s=wait_s + 20)
+        return answer.run
+
+    async def watch(self, run_id: str, *, after: int = 0, tenant: str = "t") -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        request = pb.WatchRunRequest(tenant_id=tenant, run_id=run_id, after=after)
+        async for answer in channels.stream(self.runs.WatchRun, request, timeout_s=60):
+            for event in answer.events:
+                yield event.seq, orjson.loads(event.data)
+
+    async def log(self, run_id: str, *, after: int = 0, tenant: str = "t") -> list[dict[str, Any]]:
+        """Watch to the end; the numbers must follow each other."""
+        seen = []
+        async for seq, event in self.watch(run_id, after=after, tenant=tenant):
+            assert seq == after + len(seen) + 1
+            seen.append(event)
+        return seen
+
+    async def cancel(self, run_id: str, *, tenant: str = "t") -> pb.Run:
+        request = pb.CancelRunRequest(tenant_id=tenant, run_id=run_id)
+        answer: pb.CancelRunResponse = await channels.unary(self.runs.CancelRun, request, timeout_s=20)
+        return answer.run
+
+
+def settings(postgres_url: str, redis_url: str = "", **fields: Any) -> Settings:
+    """Settings of a test's executor."""
+    values: dict[str, Any] = {"database_url": postgres_url, "redis_url": redis_url, "notice_s": 0.2, **fields}
+    return Settings(**values)
+
+
+@asynccontextmanager
+async def executor(config: Settings, pipeline: Any, models: Any = None) -> AsyncIterator[Executor]:
+    """A served executor, ended without ceremony at the end of the block."""
+    async with AsyncExitStack() as stack:
+        owned = await stack.enter_async_context(AsyncExitStack())
+        tasks = Guard()
+        owned.push_async_callback(tasks.close)
+        models = models or ScriptedModels()
+        durable = await owned.enter_async_context(
+            open_durable(config, pipeline=lambda _: pipeline, models=models, tasks=tasks)
+        )
+        service = serve.Service(endpoints=app.endpoints(config, durable, models))
+        server, _, port = await serve.start(service, "127.0.0.1:0")
+        owned.push_async_callback(server.stop, 0)
+        channel = channels.open_channel(f"127.0.0.1:{port}")
+        stack.push_async_callback(channel.close)
+
+        async def stop() -> None:
+            await owned.aclose()
+
+        yield Executor(
+            durable,
+            pb_grpc.ExecutorServiceStub(channel),
+            pb_grpc.SessionServiceStub(channel),
+            pb_grpc.CatalogServiceStub(channel),
+            stop,
+        )
+
+
+async def eventually(condition: Callable[[], Awaitable[bool] | bool], *, within_s: float = 10.0) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(within_s):
+        while True:
+            value = condition()
+            if await value if isinstance(value, Awaitable) else value:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def refused(awaitable: Awaitable[Any]) -> errors.ServiceError:
+    """The error that a call is refused with."""
+    try:
+        value = await awaitable
+    except errors.ServiceError as error:
+        return error
+    raise AssertionError(f"not refused: {value!r}")
