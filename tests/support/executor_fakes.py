@@ -70,6 +70,8 @@ class Log:
 
     events: list[Mapping[str, Any]] = field(default_factory=list)
     steps: dict[str, StepRecord] = field(default_factory=dict)
+    done_at: dict[str, int] = field(default_factory=dict)
+    """How many events there were when each step was recorded."""
 
 
 class FakeJournal:
@@ -128,6 +130,7 @@ class FakeJournal:
             self.log.events += self._pending
             self._pending = []
             self.log.steps[step] = record
+            self.log.done_at[step] = len(self.log.events)
         if crash:
             self._dead = True
             raise LeaseLost

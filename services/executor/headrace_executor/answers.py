@@ -24,12 +24,11 @@ def conversed(intent: Json, executed: Executed) -> Outcome:
     """A conversation that was answered."""
     kind = intent["kind"]
     value = executed.output
-    reply = _reply(executed)
-    answer = {**_answer(intent, reply), "citations": citations(executed)}
+    quiz = value if kind == "quiz" and not isinstance(value, str) else None
+    reply = _questions(quiz) or _reply(executed)
+    answer = {**_answer(intent, reply), "quiz": quiz, "citations": citations(executed)}
     if kind in BUILDS:
         answer["blueprint"] = executed.plan.blueprint.to_json()
-    if kind == "quiz" and not isinstance(value, str):
-        answer["quiz"] = value
     if executed.plan.blueprint.layout:
         answer["page"] = page.whole(executed.plan.blueprint, executed.outputs)
     return Outcome(answer, reply)
@@ -76,3 +75,23 @@ def _reply(executed: Executed) -> str:
     slots = page.whole(executed.plan.blueprint, executed.outputs)["slots"]
     texts = [f"## {slot['title']}\n\n{slot['value']}" for slot in slots if isinstance(slot["value"], str)]
     return "\n\n".join(texts) or orjson.dumps(executed.output).decode()
+
+
+def _questions(quiz: Json) -> str:
+    """A quiz as a text, without its answers; "" for JSON of another shape than the built-in plan's."""
+    match quiz:
+        case {"title": str(title), "questions": [*questions]}:
+            lines = [title]
+        case _:
+            return ""
+    for number, one in enumerate(questions, 1):
+        match one:
+            case {"question": str(question), "options": [*options]}:
+                lines += [
+                    "",
+                    f"{number}. {question}",
+                    *(f"   {chr(65 + at)}) {option}" for at, option in enumerate(options)),
+                ]
+            case _:
+                return ""
+    return "\n".join(lines)

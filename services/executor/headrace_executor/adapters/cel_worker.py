@@ -38,6 +38,11 @@ class CelWorkers:
         self._idle: list[asyncio.subprocess.Process] = []
         self._alive: set[asyncio.subprocess.Process] = set()
 
+    @property
+    def processes(self) -> frozenset[asyncio.subprocess.Process]:
+        """The workers that are alive."""
+        return frozenset(self._alive)
+
     async def evaluate(self, expression: str, scope: Mapping[str, Json]) -> Json:
         """Evaluate in a worker within the deadline. Raises `RunFailed`."""
         if not self._free_to_wait:
@@ -60,7 +65,7 @@ class CelWorkers:
             await self._kill(process, "closed")
 
     async def _ask(self, request: bytes) -> Mapping[str, Json]:
-        process = self._idle.pop() if self._idle else await self._start()
+        process = await self._worker()
         cause = "cancelled"
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -81,6 +86,14 @@ class CelWorkers:
             if cause:
                 await self._kill(process, cause)
 
+    async def _worker(self) -> asyncio.subprocess.Process:
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+            self._alive.discard(process)
+        return await self._start()
+
     async def _start(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -89,6 +102,7 @@ class CelWorkers:
             str(self._deadline_s * _ALARM_AFTER),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a signal to the terminal's group is the executor's to handle
         )
         self._alive.add(process)
         ready = False

@@ -69,15 +69,16 @@ class NodeRunner:
 
     async def _done(self, node: Node) -> steps.Done:
         condition = self._attempt(node, number=1)
-        if node.when is not None and not await compute.holds(condition, node.when):
-            self._scope.add(node.id, None, self._scope.check(None))
-            NODES.labels(node.kind, "skipped").inc()
-            return steps.Done(None, events=(events.custom("headrace.skipped", {"step": condition.step}),))
-        result, usage = await self._attempts(node)
+        if node.when is None or await compute.holds(condition, node.when):
+            result, usage = await self._attempts(node)
+            count = "done"
+        else:
+            result, usage = Result(None, (events.custom("headrace.skipped", {"step": condition.step}),)), Usage()
+            count = "skipped"
         size = self._scope.check(result.output)
         filled = page.filled(self._plan.blueprint, node.id, result.output, max_bytes=self._parts.limits.max_event_bytes)
         self._scope.add(node.id, result.output, size)
-        NODES.labels(node.kind, "done").inc()
+        NODES.labels(node.kind, count).inc()
         return steps.Done(result.output, usage, (*result.events, *filled))
 
     async def _attempts(self, node: Node) -> tuple[Result, Usage]:

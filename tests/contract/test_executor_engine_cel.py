@@ -1,0 +1,137 @@
+"""Expressions in worker processes: they answer, they end in time, and the event loop never waits for them."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+import pytest
+from headrace_executor.adapters.cel_process import LENGTH
+from headrace_executor.adapters.cel_worker import CelWorkers
+from headrace_executor.errors import RunFailed
+from headrace_executor.model import FailureCode
+
+ENDLESS = "inputs.l.all(a, inputs.l.all(b, a + b >= 0))"
+"""Two loops over 40 000 items each: hours."""
+LARGE: Mapping[str, Any] = {"inputs": {"l": list(range(40_000))}}
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[CelWorkers]:
+    pool = CelWorkers(workers=1, deadline_s=0.5)
+    yield pool
+    await pool.close()
+
+
+async def test_evaluates_loops_over_inputs_and_outputs(workers: CelWorkers) -> None:
+    scope = {"inputs": {"l": [1, 2, 3]}, "nodes": {"a": {"output": "Ä"}}}
+    assert await workers.evaluate("inputs.l.map(x, x * 2)", scope) == [2, 4, 6]
+    assert await workers.evaluate("inputs.l.map(x, nodes.a.output + string(x))", scope) == ["Ä1", "Ä2", "Ä3"]
+
+
+async def test_a_worker_serves_many_requests(workers: CelWorkers) -> None:
+    answers = await asyncio.gather(*(workers.evaluate(f"[{n}].map(x, x + 1)", {}) for n in range(40)))
+    assert answers == [[n + 1] for n in range(40)]
+    assert len(workers.processes) == 1
+
+
+async def test_an_expression_that_does_not_end_is_ended_while_the_loop_goes_on(workers: CelWorkers) -> None:
+    await workers.evaluate("[1].all(x, x > 0)", {})
+    worst = 0.0
+
+    async def watch() -> None:
+        nonlocal worst
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            worst = max(worst, time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    started = time.perf_counter()
+    with pytest.raises(RunFailed, match=r"within 0\.5 s") as caught:
+        await workers.evaluate(ENDLESS, LARGE)
+    took = time.perf_counter() - started
+    watching.cancel()
+    assert caught.value.failure.code is FailureCode.INVALID_BLUEPRINT
+    assert took < 3
+    assert worst < 0.3
+    assert await workers.evaluate("[1].map(x, x)", {}) == [1]
+
+
+async def test_what_waits_behind_an_endless_one_is_served_after_it(workers: CelWorkers) -> None:
+    endless, quick = await asyncio.gather(
+        workers.evaluate(ENDLESS, LARGE), workers.evaluate("[2].map(x, x)", {}), return_exceptions=True
+    )
+    assert isinstance(endless, RunFailed)
+    assert quick == [2]
+
+
+async def test_an_expression_that_eats_memory_ends_within_its_limit() -> None:
+    pool = CelWorkers(workers=1, deadline_s=10)
+    try:
+        with pytest.raises(RunFailed, match="memory"):
+            await pool.evaluate(
+                "inputs.l.map(a, inputs.s + string(a))", {"inputs": {**LARGE["inputs"], "s": "x" * 100_000}}
+            )
+        assert await pool.evaluate("[1].map(x, x)", {}) == [1]
+    finally:
+        await pool.close()
+
+
+async def test_failures_say_why(workers: CelWorkers) -> None:
+    for source, why in (("[1, 0].map(x, 1 / x)", "failed"), ("[1].map(x, y)", "y"), ("[1].map(", "failed")):
+        with pytest.raises(RunFailed, match=why):
+            await workers.evaluate(source, {})
+
+
+async def test_a_worker_that_died_is_replaced(workers: CelWorkers) -> None:
+    await workers.evaluate("[1].map(x, x)", {})
+    (dead,) = workers.processes
+    os.kill(dead.pid, signal.SIGKILL)
+    await dead.wait()
+    assert await workers.evaluate("[3].map(x, x)", {}) == [3]
+
+
+async def test_a_cancelled_request_leaves_no_worker_behind_with_its_answer(workers: CelWorkers) -> None:
+    await workers.evaluate("[1].map(x, x)", {})
+    task = asyncio.create_task(workers.evaluate(ENDLESS, LARGE))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await workers.evaluate("[4].map(x, x)", {}) == [4]
+
+
+async def test_too_many_waiting_are_refused_at_once() -> None:
+    pool = CelWorkers(workers=1, deadline_s=0.5, max_waiting=1)
+    try:
+        both = [asyncio.create_task(pool.evaluate("[1].map(x, x)", {})) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(RunFailed, match="too many"):
+            await pool.evaluate("[1].map(x, x)", {})
+        assert await asyncio.gather(*both) == [[1], [1]]
+    finally:
+        await pool.close()
+
+
+async def test_a_worker_ends_itself_when_nobody_watches_it() -> None:
+    pool = CelWorkers(workers=1, deadline_s=0.3)
+    await pool.evaluate("[1].map(x, x)", {})
+    (process,) = pool.processes
+    request = orjson.dumps({"source": ENDLESS, "scope": LARGE})
+    assert process.stdin is not None
+    process.stdin.write(LENGTH.pack(len(request)) + request)
+    assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGALRM
+    await pool.close()
+
+
+async def test_closing_ends_every_worker() -> None:
+    pool = CelWorkers(workers=2, deadline_s=2)
+    await asyncio.gather(*(pool.evaluate("[1].map(x, x)", {}) for _ in range(4)))
+    processes = pool.processes
+    assert processes
+    await pool.close()
+    assert all(process.returncode is not None for process in processes)
