@@ -95,7 +95,7 @@ class PacedGate:
         limit = self._limits[model.id]
         while True:
             left_us = max(0, int((until - self._clock()) * _US))
-            slot = await self._pacer.reserve(model.scope, limit, tokens=tokens, max_wait_us=left_us)
+            slot = await self._reserve(model.scope, limit, tokens=tokens, max_wait_us=left_us)
             if not slot.granted:
                 metrics.GATE_REFUSED.labels(model.id, "deadline").inc()
                 wait_s = slot.wait_us / _US
@@ -112,6 +112,20 @@ class PacedGate:
             if cooling_us == 0:
                 return slot
             await self._pacer.give_back(model.scope, slot)
+
+    async def _reserve(self, scope: str, limit: Limit, *, tokens: int, max_wait_us: int) -> Slot:
+        """Reserve a slot that is not lost when the caller is cancelled before it knows of it."""
+        asked = asyncio.ensure_future(self._pacer.reserve(scope, limit, tokens=tokens, max_wait_us=max_wait_us))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            self._note(self._undo(scope, asked))
+            raise
+
+    async def _undo(self, scope: str, asked: asyncio.Future[Slot]) -> None:
+        slot = await asked
+        if slot.granted:
+            await self._pacer.give_back(scope, slot)
 
     def _signals(self, entry: ModelEntry) -> ModelSignals:
         minute, waiting = self._minutes[entry.id], self._waiting[entry.id]

@@ -36,7 +36,7 @@ class World:
 
 
 def outcomes(outcome: str) -> float:
-    return metrics.CALLS.labels("m", outcome)._value.get()
+    return float(metrics.CALLS.labels("m", outcome)._value.get())
 
 
 async def test_an_answer_has_its_tokens_and_its_cost() -> None:
@@ -117,7 +117,8 @@ async def test_a_retry_after_is_believed_within_bounds() -> None:
 
 async def test_throttling_for_ever_ends() -> None:
     slow = Throttled("slow", retry_after_s=0.1)
-    world = World(*[[slow]] * 20, rules=Rules(throttled_attempts=3))
+    scripts: list[list[Step]] = [[slow] for _ in range(20)]
+    world = World(*scripts, rules=Rules(throttled_attempts=3))
     with pytest.raises(Throttled):
         await world.models.complete(ask())
     assert len(world.provider.calls) == 4

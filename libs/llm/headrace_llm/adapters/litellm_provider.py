@@ -32,6 +32,7 @@ class LiteLlm:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._warming: asyncio.Task[Any] | None = None
+        self._picky: set[str] = set()
 
     def start(self) -> None:
         """Begin to import LiteLLM on a thread."""
@@ -48,7 +49,7 @@ class LiteLlm:
         """See `ports.Provider`."""
         litellm = await self.warm()
         try:
-            response = await litellm.acompletion(**self._arguments(litellm, call, timeout_s))
+            response = await self._send(litellm, call, timeout_s)
         except Exception as error:
             raise self._translated(error, call.model) from error
         choice = response.choices[0]
@@ -57,12 +58,11 @@ class LiteLlm:
     async def stream(self, call: ProviderCall, *, timeout_s: float) -> AsyncGenerator[str | Answer, None]:
         """See `ports.Provider`."""
         litellm = await self.warm()
-        arguments = self._arguments(litellm, call, timeout_s)
         response: Any = None
         pieces: list[str] = []
         usage: Any = None
         try:
-            response = await litellm.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
+            response = await self._send(litellm, call, timeout_s, stream=True, stream_options={"include_usage": True})
             async for chunk in response:
                 usage = getattr(chunk, "usage", None) or usage
                 piece = chunk.choices[0].delta.content if chunk.choices else None
@@ -105,6 +105,20 @@ class LiteLlm:
         except TimeoutError:
             log.warning("litellm_close_incomplete", seconds=CLOSE_S)
 
+    async def _send(self, litellm: Any, call: ProviderCall, timeout_s: float, **how: Any) -> Any:
+        """Make the call. A model that takes no temperature, say, is refused by LiteLLM itself, and asked without it.
+
+        Only such a model is asked with `drop_params`: with it LiteLLM repeats a call that was answered with 422.
+        """
+        arguments = self._arguments(litellm, call, timeout_s)
+        try:
+            return await litellm.acompletion(**arguments, **how)
+        except litellm.UnsupportedParamsError:
+            if arguments["drop_params"]:
+                raise
+            self._picky.add(call.model.model)
+        return await litellm.acompletion(**{**arguments, "drop_params": True}, **how)
+
     def _arguments(self, litellm: Any, call: ProviderCall, timeout_s: float) -> dict[str, Any]:
         entry = call.model
         messages = [{"role": message.role, "content": message.content} for message in call.messages]
@@ -115,7 +129,7 @@ class LiteLlm:
             "timeout": timeout_s,
             "max_retries": 0,
             "num_retries": 0,
-            "drop_params": True,
+            "drop_params": entry.model in self._picky,
         }
         if call.max_tokens is not None:
             arguments["max_tokens"] = call.max_tokens
@@ -150,7 +164,7 @@ def _load() -> Any:
     litellm: Any = import_module("litellm")
     litellm.telemetry = False
     litellm.suppress_debug_info = True
-    litellm.drop_params = True
+    litellm.drop_params = False
     litellm.num_retries = 0
     litellm.disable_streaming_logging = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
