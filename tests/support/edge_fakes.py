@@ -1,5 +1,7 @@
 """An executor and a rag service that keep everything in memory, behind real grpc.aio servers, to test the edge against."""
 
+# ruff: noqa: N802 - gRPC names its methods
+
 import asyncio
 import itertools
 import uuid
@@ -14,10 +16,9 @@ import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as grpc_pb
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
-from headrace_runtime import errors, serve
-
 from headrace_edge import server
 from headrace_edge.settings import Settings
+from headrace_runtime import errors, serve
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ENDED = (pb.RUN_STATE_SUCCEEDED, pb.RUN_STATE_FAILED, pb.RUN_STATE_CANCELLED)
@@ -153,7 +154,7 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
                 if count == limit:
                     raise errors.Unavailable("the executor goes away")
                 async with found.changed:
-                    await found.changed.wait_for(lambda: len(found.events) > last or found.ended)
+                    await found.changed.wait_for(lambda last=last: len(found.events) > last or found.ended)
                 batch = found.events[last : last + self.batch]
                 if not batch:
                     return

@@ -80,8 +80,8 @@ def _keys(settings: Settings) -> auth.Keys | None:
     return auth.read_keys(
         settings.api_keys_file,
         os.environ,
-        requests_per_minute=settings.key_requests_per_minute,
-        max_streams=settings.key_max_streams,
+        requests_per_minute=settings.requests_per_minute,
+        max_streams=settings.max_streams_per_key,
     )
 
 

@@ -76,7 +76,7 @@ class PageBody(Body):
                     "blueprint": {
                         "version": 1,
                         "name": "sum",
-                        "inputs": {"type": "object"},
+                        "inputs": {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}},
                         "nodes": [{"id": "sum", "kind": "compute", "expr": "inputs.a + inputs.b"}],
                         "output": "${nodes.sum.output}",
                     },

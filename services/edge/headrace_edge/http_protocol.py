@@ -1,4 +1,6 @@
-"""uvicorn's HTTP protocol with the limits that it lacks: endless headers, silent connections, readers that never read."""
+"""uvicorn's HTTP protocol with the limits that it lacks: endless headers, silent senders, bodies nobody wants, readers
+that never read.
+"""
 
 import asyncio
 import socket
@@ -9,35 +11,39 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from headrace_edge import metrics
 from headrace_edge.sse import ABORT_EXTENSION
 
+MAX_DISCARDED_BYTES = 64 * 1024 * 1024
+"""How much of a body is read and thrown away after its request was refused, so that its sender gets to the answer."""
+
 
 class BoundedHttp(HttpToolsProtocol):
     """One connection. `limited` makes the class that carries the limits."""
 
     max_header_bytes: ClassVar[int]
-    header_timeout_s: ClassVar[float]
+    sender_timeout_s: ClassVar[float]
     max_connections: ClassVar[int]
-    unread_timeout_s: ClassVar[float]
+    reader_timeout_s: ClassVar[float]
 
     _in_headers = True
     _header_bytes = 0
-    _header_timer: asyncio.TimerHandle | None = None
+    _in_body = False
+    _discarded = 0
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse one connection too many; bound how long sent bytes may stay unread and headers may take."""
-        if len(self.connections) >= self.max_connections:
-            metrics.CONNECTIONS_REFUSED.labels("too_many").inc()
-            self.transport = transport
-            transport.abort()
-            return
+        full = len(self.connections) >= self.max_connections
         super().connection_made(transport)
+        if full:
+            self._refuse("too_many")
+            return
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.unread_timeout_s * 1000))
-        self._expect_headers()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.reader_timeout_s * 1000))
+        self._expect("header_timeout")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer."""
-        self._headers_done()
+        self._expected()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -51,42 +57,61 @@ class BoundedHttp(HttpToolsProtocol):
                 self._refuse("header_bytes")
 
     def on_message_begin(self) -> None:
-        """Begin counting, and give the application a way to reset the connection."""
+        """Begin to count, and give the application a way to reset the connection."""
         super().on_message_begin()
-        self._expect_headers()
+        self._in_headers, self._header_bytes, self._discarded = True, 0, 0
+        self._expect("header_timeout")
         self.scope["extensions"] = {ABORT_EXTENSION: {"call": self.transport.abort}}
 
     def on_headers_complete(self) -> None:
-        """End counting."""
-        self._headers_done()
+        """Headers are whole."""
+        self._expected()
+        self._in_headers, self._in_body = False, True
         super().on_headers_complete()
 
-    def _expect_headers(self) -> None:
-        self._in_headers = True
-        self._header_bytes = 0
-        if self._header_timer is None:
-            self._header_timer = self.loop.call_later(self.header_timeout_s, self._refuse, "header_timeout")
+    def on_body(self, body: bytes) -> None:
+        """Throw away a refused request's body, but not for ever."""
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARDED_BYTES:
+                self._refuse("unwanted_body")
 
-    def _headers_done(self) -> None:
-        self._in_headers = False
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        self._in_body = False
+        self._expected()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A body that still comes must end soon."""
+        super().on_response_complete()
+        if self._in_body:
+            self._expect("unwanted_body")
+
+    def _expect(self, cause: str) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.sender_timeout_s, self._refuse, cause)
+
+    def _expected(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _refuse(self, cause: str) -> None:
-        self._headers_done()
+        self._expected()
         metrics.CONNECTIONS_REFUSED.labels(cause).inc()
         self.transport.abort()
 
 
 def limited(
-    *, max_header_bytes: int, header_timeout_s: float, max_connections: int, unread_timeout_s: float
+    *, max_header_bytes: int, sender_timeout_s: float, max_connections: int, reader_timeout_s: float
 ) -> type[BoundedHttp]:
     """The protocol class with these limits."""
     limits: dict[str, Any] = {
         "max_header_bytes": max_header_bytes,
-        "header_timeout_s": header_timeout_s,
+        "sender_timeout_s": sender_timeout_s,
         "max_connections": max_connections,
-        "unread_timeout_s": unread_timeout_s,
+        "reader_timeout_s": reader_timeout_s,
     }
     return type("LimitedHttp", (BoundedHttp,), limits)

@@ -131,9 +131,9 @@ async def _end_streams(streams: Streams) -> None:
 def _config(values: Settings, application: app.Application) -> uvicorn.Config:
     protocol = http_protocol.limited(
         max_header_bytes=2 * values.max_header_bytes,
-        header_timeout_s=values.header_timeout_s,
+        sender_timeout_s=values.header_timeout_s,
         max_connections=values.max_connections,
-        unread_timeout_s=values.stream_send_timeout_s,
+        reader_timeout_s=values.stream_send_timeout_s,
     )
     return uvicorn.Config(
         application.asgi,

@@ -36,7 +36,7 @@ class Settings(ServiceSettings):
     max_json_depth: Annotated[int, Field(ge=2, le=512)] = 64
     """Deepest nesting of a JSON body; more is 422."""
     header_timeout_s: Seconds = 10
-    """How long a new connection may take to send its request's headers."""
+    """How long a request's headers may take to arrive, and the rest of a body whose request was already answered."""
     body_timeout_s: Seconds = 30
     """How long a request's body may take to arrive; more is 408."""
     max_connections: Count = 10_000
@@ -45,9 +45,9 @@ class Settings(ServiceSettings):
     """Requests in work at once, open streams aside; more is 503."""
     max_streams: Count = 4_000
     """Open SSE streams of this process; more is 429."""
-    key_max_streams: Count = 500
+    max_streams_per_key: Count = 500
     """Open SSE streams of one API key that names no limit of its own; more is 429."""
-    key_requests_per_minute: Count = 600
+    requests_per_minute: Count = 600
     """Requests per minute of one API key that names no limit of its own; more is 429."""
     loopback_requests_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """Requests per minute of all loopback callers together when no keys are configured; 0 means no limit."""

@@ -4,9 +4,9 @@ import uuid
 
 from headrace_runtime import context
 
-from headrace_edge import policy
+from headrace_edge import blueprints, policy
 from headrace_edge.auth import Caller
-from headrace_edge.bodies import MAX_RUN_BODY_BYTES, ConversationBody, RunBody
+from headrace_edge.bodies import MAX_RUN_BODY_BYTES, ConversationBody, PageBody, RunBody
 from headrace_edge.edge import Edge
 from headrace_edge.middleware.admission import too_large
 from headrace_edge.model import Run, RunKind, Submission
@@ -22,6 +22,8 @@ async def submit(
 ) -> Run:
     """Submit a run. `priority` holds when the body names none. Raises Refused, ServiceError."""
     request_id = run_request_id(idempotency_key)
+    if isinstance(body, PageBody):
+        blueprints.require_valid(body.blueprint)
     if isinstance(body, ConversationBody) and body.workspace not in (None, DEFAULT_WORKSPACE):
         await edge.documents.require_workspace(caller.tenant, body.workspace)
     return await submit_bytes(

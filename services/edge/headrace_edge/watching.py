@@ -11,6 +11,7 @@ import structlog
 from headrace_runtime import errors
 
 from headrace_edge import metrics, policy
+from headrace_edge.model import ENDED
 from headrace_edge.ports import Event, Runs
 
 log = structlog.get_logger()
@@ -31,39 +32,67 @@ class Watcher:
 
         Raises Unavailable once `retry_s` have passed without progress, and whatever else the executor answers.
         """
-        last, failures, broken_at = after, 0, 0.0
+        last = after
+        patience = _Patience(self)
         while True:
-            cause = "deadline"
             try:
                 async with aclosing(self.runs.watch(tenant, run_id, after=last)) as batches:
                     async for batch in batches:
                         fresh = _after(batch, last)
                         if fresh:
-                            last, failures = fresh[-1].seq, 0
+                            last = fresh[-1].seq
+                            patience.renew()
                             yield fresh
                 return
             except errors.OutOfRange:
-                return
-            except errors.DeadlineExceeded:
-                failures = 0
+                if (await self.runs.get(tenant, run_id)).run.status in ENDED:
+                    return
+                raise
+            except errors.ServiceError as error:
+                cause = _cause(error, begun=last > after)
+                if cause is None:
+                    raise
             except _Gap:
                 cause = "gap"
-            except errors.Unavailable:
-                cause = "unavailable"
             metrics.REWATCHES.labels(cause).inc()
-            if cause != "deadline":
-                now = self.clock()
-                if failures == 0:
-                    broken_at = now
-                    log.info("watch_broken", run_id=run_id, after=last, cause=cause)
-                if now - broken_at >= self.retry_s:
-                    raise errors.Unavailable("the run's events cannot be read now; the run goes on", reason="EVENTS_AWAY")
-                await sleep(policy.rewatch_delay_s(failures, jitter=self.jitter()))
-                failures += 1
+            if cause != "renewal":
+                await sleep(patience.delay_s(run_id, after=last, cause=cause))
 
 
 class _Gap(Exception):
     """A batch left events out."""
+
+
+@dataclass(slots=True)
+class _Patience:
+    """Counts failures since the last progress."""
+
+    watcher: Watcher
+    failures: int = 0
+    since: float = 0.0
+
+    def renew(self) -> None:
+        self.failures = 0
+
+    def delay_s(self, run_id: str, *, after: int, cause: str) -> float:
+        """How long to wait before the next try. Raises Unavailable when it is over."""
+        now = self.watcher.clock()
+        if self.failures == 0:
+            self.since = now
+            log.info("watch_broken", run_id=run_id, after=after, cause=cause)
+        if now - self.since >= self.watcher.retry_s:
+            raise errors.Unavailable("the run's events cannot be read now; the run goes on", reason="EVENTS_AWAY")
+        self.failures += 1
+        return policy.rewatch_delay_s(self.failures - 1, jitter=self.watcher.jitter())
+
+
+def _cause(error: errors.ServiceError, *, begun: bool) -> str | None:
+    """Why a stream is to be picked up again; None when it is not."""
+    if isinstance(error, errors.DeadlineExceeded):
+        return "renewal"
+    if isinstance(error, errors.Unavailable):
+        return "unavailable"
+    return "exhausted" if begun and isinstance(error, errors.ResourceExhausted) else None
 
 
 def _after(batch: Sequence[Event], last: int) -> Sequence[Event]:
@@ -71,10 +100,6 @@ def _after(batch: Sequence[Event], last: int) -> Sequence[Event]:
     if not batch:
         return batch
     first = batch[0].seq
-    if batch[-1].seq - first + 1 != len(batch):
+    if batch[-1].seq - first + 1 != len(batch) or first > last + 1:
         raise _Gap
-    if first == last + 1:
-        return batch
-    if first > last + 1:
-        raise _Gap
-    return batch[last + 1 - first :]
+    return batch if first == last + 1 else batch[last + 1 - first :]

@@ -62,16 +62,16 @@ class AdmissionMiddleware:
         if size > self._max_header_bytes:
             metrics.REFUSED.labels("header_bytes").inc()
             detail = f"the headers are larger than {self._max_header_bytes} bytes"
-            return Problem(431, "HEADERS_TOO_LARGE", detail, headers=_CLOSE)
+            return Problem(431, "HEADERS_TOO_LARGE", detail)
         if length > self._max_body_bytes:
             return too_large(self._max_body_bytes)
         return None
 
 
 def too_large(limit: int) -> Problem:
-    """The body passes the limit: counted, and the connection closed so that the rest need not be read."""
+    """The body passes the limit; counted. The connection stays, or a client that still sends would never read this."""
     metrics.REFUSED.labels("body_bytes").inc()
-    return Problem(413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes", headers=_CLOSE)
+    return Problem(413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes")
 
 
 class _Limited:
