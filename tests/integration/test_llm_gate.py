@@ -140,6 +140,15 @@ async def test_an_emptied_redis_is_only_a_fresh_start(redis_url: str) -> None:
         assert await one.client.exists(PREFIX + ENTRY.scope)
 
 
+async def test_a_cool_down_holds_without_redis_too() -> None:
+    async with process("redis://127.0.0.1:9/0") as one:
+        grant = await one.gate.acquire(ENTRY, tokens=0, priority=Priority.STANDARD, tenant_id="t", deadline_s=1)
+        await one.gate.throttled(grant, retry_after_s=20)
+        with pytest.raises(GateRefused) as caught:
+            await one.acquire(deadline_s=5)
+        assert caught.value.retry_after_s == pytest.approx(20, abs=2)
+
+
 class Wire:
     """A TCP connection to Redis that a test can break and mend."""
 

@@ -237,7 +237,7 @@ async def test_calls_reach_the_provider_at_the_pace_of_its_quota(models: ModelCl
     await asyncio.gather(*(models.complete(ask("paced")) for _ in range(8)))
     gaps = [later - earlier for earlier, later in zip(server.arrivals, server.arrivals[1:], strict=False)]
     assert server.arrivals[-1] - server.arrivals[0] >= 0.65
-    assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.1, abs=0.03)
+    assert sorted(gaps)[len(gaps) // 2] >= 0.07
 
 
 async def test_what_is_wrong_can_be_seen_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,15 @@ def test_the_newest_reservation_can_be_undone(limit: Limit, calls: list[Arrival]
     assert (again, same) == (after, slot)
 
 
+def test_tokens_that_come_back_let_nobody_overtake() -> None:
+    limit = Limit.of(rpm=6000, tpm=60_000, burst=5)
+    bucket, _ = policy.reserve(Bucket(), limit, tokens=5000, now_us=0, max_wait_us=0)
+    bucket, waiting = policy.reserve(bucket, limit, tokens=100, now_us=0, max_wait_us=10**7)
+    bucket = policy.adjust(bucket, token_us=limit.tokens_us(-5000))
+    _, later = policy.reserve(bucket, limit, tokens=1, now_us=0, max_wait_us=10**7)
+    assert later.wait_us >= waiting.wait_us == 5_000_000
+
+
 def test_an_older_reservation_gives_only_its_tokens_back() -> None:
     limit = Limit.of(rpm=60, tpm=60_000, burst=1)
     bucket, first = policy.reserve(Bucket(), limit, tokens=1000, now_us=0, max_wait_us=0)
