@@ -24,7 +24,7 @@ class Limits:
 
     plan_timeout_s: float = 45.0
     repairs: int = 2
-    max_draft_tokens: int = 900
+    max_draft_tokens: int = 700
 
 
 class Drafting:

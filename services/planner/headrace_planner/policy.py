@@ -5,8 +5,10 @@ stand in it, such as the titles of sources, is written as a literal.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from headrace_blueprint import references
@@ -79,12 +81,31 @@ def fitted(document: Mapping[str, Any], request: Request) -> Blueprint:
 
 
 def tidied(draft: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A draft without nodes that repeat an earlier one word for word: small models do, and mending it costs no question."""
-    kept: list[Mapping[str, Any]] = []
+    """A draft whose ids differ and whose every node writes something or is used.
+
+    Small models repeat nodes and call tools for nothing. Mending that here costs no question; a name that two nodes bear
+    goes to the first.
+    """
+    nodes: list[Mapping[str, Any]] = []
+    taken: set[str] = set()
     for node in draft["nodes"]:
-        if node not in kept:
-            kept.append(node)
-    return {**draft, "nodes": kept}
+        if node not in nodes:
+            name = next(name for name in _names(node["id"]) if name not in taken)
+            taken.add(name)
+            nodes.append({**node, "id": name})
+    while useless := [node for node in nodes if node["kind"] != "compose" and not _is_used(node, nodes)]:
+        nodes = [node for node in nodes if node not in useless]
+    return {**draft, "nodes": nodes or draft["nodes"]}
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))
+
+
+def _is_used(node: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> bool:
+    pattern = re.compile(rf"\bnodes\.{re.escape(node['id'])}\b")
+    return any(pattern.search(text) for other in nodes if other is not node for _, text in references.strings(other))
 
 
 def from_draft(draft: Mapping[str, Any], template: Mapping[str, Any]) -> Blueprint:

@@ -108,7 +108,12 @@ def _violations(request: planner_pb2.PlanRequest) -> list[Violation]:
     for field, names in (("tools", request.tools), ("sources", request.sources)):
         if len(names) > MAX_NAMES:
             found.append(Violation(field, f"has {len(names)} names, at most {MAX_NAMES} are taken"))
+        found.extend(_long(f"{field}[{index}]", name) for index, name in enumerate(names) if len(name) > MAX_NAME_CHARS)
     for field, name in (("workspace", request.workspace), ("model", request.model)):
         if len(name) > MAX_NAME_CHARS:
-            found.append(Violation(field, f"has {len(name)} characters, at most {MAX_NAME_CHARS} are taken"))
+            found.append(_long(field, name))
     return found
+
+
+def _long(field: str, name: str) -> Violation:
+    return Violation(field, f"has {len(name)} characters, at most {MAX_NAME_CHARS} are taken")

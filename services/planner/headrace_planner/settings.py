@@ -18,5 +18,5 @@ class Settings(ServiceSettings):
     """How often a model is shown the faults of its plan."""
     draft_slots: Annotated[int, Field(ge=1, le=1024)] = 32
     """Plans that may wait for a model at once; those beyond get the template."""
-    max_draft_tokens: Annotated[int, Field(ge=100, le=8192)] = 900
+    max_draft_tokens: Annotated[int, Field(ge=100, le=8192)] = 700
     """Longest plan of a model, in tokens."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from headrace_blueprint.faults import Fault
+from headrace_llm import answers
 from headrace_llm.client import ChatRequest, Message, ModelClient, Priority
 from headrace_llm.errors import InvalidAnswer
 from headrace_runtime.errors import ServiceError
@@ -46,11 +47,11 @@ class ModelDrafter:
         try:
             async with asyncio.timeout(deadline_s):
                 completion = await self._models.complete(request)
-            return Draft(completion.text, orjson.loads(completion.text), usage=completion.usage)
+            # Drafts are read by their schema's names from here on, so it is this border that vouches for them.
+            faults = _faults(answers.faults(completion.text, answers.validator(schema)))
+            return Draft(completion.text, None if faults else orjson.loads(completion.text), faults, completion.usage)
         except InvalidAnswer as error:
-            return Draft(error.text, None, _faults(error), error.usage)
-        except orjson.JSONDecodeError as error:
-            return Draft(completion.text, None, (Fault("", f"this is not JSON: {error}"),), completion.usage)
+            return Draft(error.text, None, _faults(error.faults) or (Fault("", str(error)),), error.usage)
         except TimeoutError as error:
             raise DraftFailed("deadline_exceeded", "the model took too long") from error
         except ServiceError as error:
@@ -59,7 +60,7 @@ class ModelDrafter:
             self._asking -= 1
 
 
-def _faults(error: InvalidAnswer) -> tuple[Fault, ...]:
-    """The library's faults, "POINTER: MESSAGE", as the language's."""
-    parts = (fault.partition(": ") for fault in error.faults)
-    return tuple(Fault(pointer, message) for pointer, _, message in parts) or (Fault("", str(error)),)
+def _faults(lines: Sequence[str]) -> tuple[Fault, ...]:
+    """The library's faults, each "POINTER: MESSAGE", as the language's."""
+    parts = (line.partition(": ") for line in lines)
+    return tuple(Fault(pointer, message) for pointer, _, message in parts)

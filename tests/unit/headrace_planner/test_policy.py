@@ -1,0 +1,136 @@
+"""Which blueprint fits, what becomes of a draft, and when to stop asking."""
+
+from typing import Any
+
+import pytest
+from headrace_blueprint import references, tools, validation
+from headrace_blueprint.faults import Fault
+from headrace_planner import library, policy
+from headrace_planner.model import RUNNABLE, Intent, Request, Turn
+from headrace_planner.policy import Step
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIBRARY = library.load()
+FAULT = Fault("/nodes/0", "wrong", "mend it")
+
+
+def request(intent: Intent = Intent.BUILD, **fields: Any) -> Request:
+    return Request("acme", intent, "Make a page about rivers", **fields)
+
+
+def node(kind: str, name: str, **fields: Any) -> dict[str, Any]:
+    return {"id": name, "kind": kind, **fields}
+
+
+def draft(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "Rivers", "nodes": list(nodes)}
+
+
+@pytest.mark.parametrize(
+    ("intent", "fields", "name"),
+    [
+        (Intent.CHAT, {}, "chat"),
+        (Intent.CHAT, {"history": (Turn("user", "hi"),)}, "chat_followup"),
+        (Intent.QA, {}, "qa"),
+        (Intent.QA, {"history": (Turn("user", "hi"),)}, "qa_followup"),
+        (Intent.QUIZ, {}, "quiz"),
+        (Intent.QUIZ, {"workspace": "w"}, "quiz_passages"),
+        (Intent.QUIZ, {"sources": ("Book",)}, "quiz_passages"),
+        (Intent.BUILD, {}, "build"),
+        (Intent.BUILD, {"workspace": "w"}, "build_passages"),
+        (Intent.PATCH, {}, "build"),
+    ],
+)
+def test_the_request_chooses_the_built_in_blueprint(intent: Intent, fields: dict[str, Any], name: str) -> None:
+    assert policy.builtin_name(request(intent, **fields)) == name
+
+
+@pytest.mark.parametrize("name", sorted(LIBRARY.blueprints))
+def test_each_built_in_blueprint_reads_only_declared_inputs_and_is_valid_when_fitted(name: str) -> None:
+    fitted = policy.fitted(LIBRARY.blueprints[name], request(model="big", sources=("A ${inputs.x}", "B")))
+    assert validation.validate(fitted, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
+    assert {one["model"] for one in fitted["nodes"] if one["kind"] == "compose"} == {"big"}
+    assert set(fitted["inputs"]["properties"]) == {"message", "history", "workspace"}
+
+
+def test_fitting_leaves_the_library_as_it_was() -> None:
+    policy.fitted(LIBRARY.blueprints["qa"], request(model="big", sources=("Book",)))
+    assert all("model" not in one for one in LIBRARY.blueprints["qa"]["nodes"])
+
+
+@given(st.lists(st.text(min_size=1, max_size=80) | st.just("${nodes.answer.output}") | st.just("$"), max_size=4))
+def test_a_source_never_becomes_a_reference(sources: list[str]) -> None:
+    fitted = policy.fitted(LIBRARY.blueprints["qa"], request(Intent.QA, sources=tuple(sources)))
+    query = fitted["nodes"][0]["query"]
+    assert [str(one) for one in references.in_text(query)] == ["${inputs.message}"]
+    resolved = references.resolve(query, {"inputs": {"message": "M"}})
+    assert resolved == ("M (" + ", ".join(sources)[: policy.MAX_SOURCE_CHARS] + ")" if sources else "M")
+
+
+def test_a_draft_becomes_a_blueprint_with_a_slot_for_each_section() -> None:
+    made = policy.from_draft(
+        draft(
+            node("retrieve", "found", query="rivers"),
+            node("compose", "intro", title="Intro", prompt="${nodes.found.output.text}"),
+            node("compose", "more", title="More", prompt="${nodes.intro.output}"),
+        ),
+        LIBRARY.blueprints["build"],
+    )
+    assert made["layout"] == [
+        {"slot": "intro", "title": "Intro", "node": "intro"},
+        {"slot": "more", "title": "More", "node": "more"},
+    ]
+    assert made["output"] == "${nodes.intro.output}"
+    assert validation.validate(made, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
+
+
+def test_tidying_drops_repeats_and_what_nothing_uses_and_renames_twins() -> None:
+    clock = node("data", "clock", tool="time", args={})
+    tidy = policy.tidied(
+        draft(
+            node("retrieve", "lost", query="never read"),
+            node("retrieve", "first", query="read by the second"),
+            node("retrieve", "found", query="${nodes.first.output.text}"),
+            node("compose", "text", title="A", prompt="${nodes.found.output.text}"),
+            node("compose", "text", title="B", prompt="again"),
+            clock,
+            clock,
+        )
+    )
+    assert [one["id"] for one in tidy["nodes"]] == ["first", "found", "text", "text_2"]
+
+
+def test_a_draft_of_nothing_but_useless_nodes_keeps_them_for_the_fault() -> None:
+    tidy = policy.tidied(draft(node("retrieve", "a", query="x")))
+    assert [fault.pointer for fault in policy.draft_faults(tidy)] == ["/nodes"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "repeated", "repairs", "left_s", "step"),
+    [
+        ([], False, 0, 10, Step.ACCEPT),
+        ([], True, 2, 0, Step.ACCEPT),
+        ([FAULT], False, 0, 10, Step.REPAIR),
+        ([FAULT], False, 1, 10, Step.REPAIR),
+        ([FAULT], False, 2, 10, Step.GIVE_UP),
+        ([FAULT], True, 1, 10, Step.GIVE_UP),
+        ([FAULT], False, 0, 0.5, Step.GIVE_UP),
+    ],
+)
+def test_the_next_step(faults: list[Fault], repeated: bool, repairs: int, left_s: float, step: Step) -> None:
+    decided = policy.next_step(faults=faults, repeated=repeated, repairs=repairs, max_repairs=2, left_s=left_s)
+    assert decided is step
+
+
+def test_unknown_tools_are_left_out_and_said() -> None:
+    known, warnings = policy.allowed_tools(["time", "telescope"])
+    assert [tool.name for tool in known] == ["time"]
+    assert warnings == ("there is no tool 'telescope'; it was left out",)
+    assert len(policy.allowed_tools(())[0]) == len(tools.TOOLS)
+
+
+def test_faults_are_shown_in_lines_and_not_too_many() -> None:
+    text = policy.shown([FAULT] * 20)
+    assert text.splitlines()[0] == "- /nodes/0: wrong (mend it)"
+    assert text.splitlines()[-1] == "- and 12 more"
