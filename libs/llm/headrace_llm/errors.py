@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headrace_runtime import errors
+from headrace_runtime.settings import InvalidSettings
 
 from headrace_llm.usage import Usage
 
@@ -94,7 +95,7 @@ class Fault:
     message: str
 
 
-class InvalidRegistry(Exception):
+class InvalidRegistry(InvalidSettings):
     """A models.yaml with every fault that it has, one a line."""
 
     def __init__(self, source: str, faults: Sequence[Fault]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from headrace_runtime import channels, interceptors, logs, telemetry
-from headrace_runtime.settings import ServiceSettings, load
+from headrace_runtime.settings import EXIT_CODE, InvalidSettings, ServiceSettings, load
 
 SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", channels.MAX_MESSAGE_BYTES),
@@ -62,11 +63,18 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncContextManager[Service]]) -> None:
-    """Run one service until SIGTERM or SIGINT, or until its `failed` future says otherwise (exit code 1)."""
+    """Run one service until SIGTERM or SIGINT, or until its `failed` future says otherwise (exit code 1).
+
+    Wrong settings, `InvalidSettings` raised by `build` included, end it with their faults on standard error and code 2.
+    """
     settings = load(settings_class)
     logs.configure(name, settings.log_level)
     telemetry.configure(name, settings.otlp_endpoint)
-    uvloop.run(_serve(name, settings, build))
+    try:
+        uvloop.run(_serve(name, settings, build))
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_CODE)
 
 
 async def _serve(name: str, settings: S, build: Callable[[S], AbstractAsyncContextManager[Service]]) -> None:

@@ -26,6 +26,14 @@ class ServiceSettings(BaseSettings):
     """OTLP/gRPC address of a trace collector, such as http://collector:4317; empty means no tracing and no cost."""
 
 
+EXIT_CODE = 2
+"""What a process ends with when its settings are wrong: starting it again would not help."""
+
+
+class InvalidSettings(Exception):
+    """A file that the settings name cannot be used. The message has one line for each fault."""
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -38,4 +46,4 @@ def load(cls: type[S]) -> S:
         for fault in error.errors():
             name = prefix + "__".join(str(part) for part in fault["loc"]).upper()
             print(f"{name}: {fault['msg']} (got {fault.get('input')!r})"[:500], file=sys.stderr)
-        sys.exit(2)
+        sys.exit(EXIT_CODE)
