@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from headrace_blueprint import tools, validation
+from headrace_blueprint.faults import InvalidBlueprint
 
 from headrace_planner.model import RUNNABLE
 
@@ -33,8 +34,12 @@ def load() -> Library:
         for file in (package / "blueprints").iterdir()
         if file.name.endswith(".json")
     }
-    for document in blueprints.values():
-        validation.parse(document, tools=tools.SCHEMAS, kinds=RUNNABLE)
+    for name, document in blueprints.items():
+        try:
+            validation.parse(document, tools=tools.SCHEMAS, kinds=RUNNABLE)
+        except InvalidBlueprint as error:
+            error.add_note(f"in the built-in blueprint {name}")
+            raise
     return Library(
         MappingProxyType(blueprints),
         (prompts / "plan.md").read_text("utf-8"),
