@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from headrace_executor import app
 from headrace_executor.settings import Settings
-from headrace_llm import registry
+from headrace_llm.app import load_registry
 from headrace_llm.settings import LlmSettings
 from headrace_runtime import serve
 
@@ -16,8 +15,7 @@ from tests.bench.model_double import InstantModel
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[serve.Service]:
     """Wire the executor with a model that answers at once."""
-    models = registry.load(Path(LlmSettings().models_file).read_text())
-    async with app.service(settings, models=InstantModel(models)) as made:
+    async with app.service(settings, models=InstantModel(load_registry(LlmSettings()))) as made:
         yield made
 
 

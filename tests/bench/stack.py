@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from headrace_cli.embedded import postgres, program, valkey
 from headrace_cli.supervisor import plan
 
 SERVER_CORE, CLIENT_CORE = 0, 1
+SETTLE_TRIES, SETTLED_CPU_S = 30, 0.1
 
 MODELS = """
 default: bench
@@ -91,7 +93,18 @@ def running() -> Iterator[Stack]:
                 one = replace(one, env={**one.env, **limits, "HEADRACE_EDGE_REQUESTS_PER_MINUTE": "10000000"})
             processes[part.name] = stack.enter_context(_run(one, home))
         pin(CLIENT_CORE)
-        yield Stack(f"http://127.0.0.1:{layout.edge}", database_url, {name: one.pid for name, one in processes.items()})
+        made = Stack(f"http://127.0.0.1:{layout.edge}", database_url, {name: one.pid for name, one in processes.items()})
+        _settle(made)
+        yield made
+
+
+def _settle(stack: Stack) -> None:
+    """Wait until the processes have done what they do in the background after their start."""
+    for _ in range(SETTLE_TRIES):
+        before = sum(stack.cpu_s().values())
+        time.sleep(1)
+        if sum(stack.cpu_s().values()) - before < SETTLED_CPU_S:
+            return
 
 
 @contextmanager
