@@ -24,7 +24,9 @@ def decode(response: httpx.Response) -> EdgeProblem:
     title = str(body.get("title") or response.reason_phrase or "error")
     detail = str(body.get("detail") or "")
     faults = [
-        f"{fault.get('loc', '')}: {fault.get('msg', '')}" for fault in body.get("errors") or () if isinstance(fault, dict)
+        f"{_place(fault.get('loc'))}: {fault.get('msg', '')}"
+        for fault in body.get("errors") or ()
+        if isinstance(fault, dict)
     ]
     more = f" and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
     text = f"{title}: {detail}" if detail else f"{title} ({response.status_code})"
@@ -32,6 +34,12 @@ def decode(response: httpx.Response) -> EdgeProblem:
         text += f" [{'; '.join(faults[:MAX_FAULTS])}{more}]"
     retry = _seconds(response.headers.get("retry-after"))
     return EdgeProblem(text, status=response.status_code, hint=_what_to_do(response, body, retry), retry_after_s=retry)
+
+
+def _place(loc: Json) -> str:
+    """`["body", "/nodes/0"]` as /nodes/0, `["body", "message"]` as message."""
+    parts = [str(part) for part in loc] if isinstance(loc, list) else [str(loc)]
+    return ".".join(parts[1:] if parts[0] == "body" and len(parts) > 1 else parts)
 
 
 def _what_to_do(response: httpx.Response, body: Mapping[str, Json], retry: float | None) -> str:

@@ -56,6 +56,9 @@ class View:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """Messages that wait for it, in order."""
     intent: str = ""
+    """What the router found."""
+    origin: str = ""
+    """Where the plan came from."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Open tool calls and their names."""
     result: Json = None
@@ -84,7 +87,8 @@ def _step_finished(event: Mapping[str, Json], view: View, now_s: float) -> tuple
     name = str(event.get("stepName", ""))
     rest = {open_name: at for open_name, at in view.started.items() if open_name != name}
     took = f"{now_s - view.started[name]:.2f} s" if name in view.started else ""
-    facts = [part for part in (took, view.intent if name == "route" else "") if part]
+    found = {"route": view.intent, "plan": view.origin}.get(name, "")
+    facts = [part for part in (took, found) if part]
     return dataclasses.replace(view, started=rest), (Piece(Kind.DONE, "  ".join([name, *facts])),)
 
 
@@ -154,12 +158,24 @@ def _custom(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tupl
         return view, (Piece(Kind.NOTE, f"queued at {value.get('position', '?')}{about}{why}"),)
     if name == "headrace.intent":
         return dataclasses.replace(view, intent=f"{value.get('kind', '')} (by {value.get('decided_by', '?')})"), ()
+    if name == "headrace.plan":
+        warnings = value.get("warnings")
+        notes = tuple(Piece(Kind.NOTE, str(text)) for text in warnings) if isinstance(warnings, list) else ()
+        return dataclasses.replace(view, origin=str(value.get("origin") or "")), notes
     if name == "headrace.restarted":
-        note = Piece(Kind.NOTE, "taken over by another executor: what was not finished starts anew")
-        return dataclasses.replace(view, speaking="", waiting={}), (*_rest(view), note)
+        return _restarted(value, view)
     if name == "headrace.usage":
-        return view, (Piece(Kind.NOTE, _usage(value)),)
+        return view, (Piece(Kind.NOTE, _usage(value)),) if value.get("llm_calls") or value.get("cached_calls") else ()
     return view, ()
+
+
+def _restarted(value: Mapping[str, Json], view: View) -> tuple[View, tuple[Piece, ...]]:
+    """A step begins anew; what its message has said so far stays where it is."""
+    note = Piece(Kind.NOTE, f"{value.get('step') or 'a message'} was cut off and starts anew")
+    if not view.speaking or value.get("message_id") != view.speaking:
+        return view, (note,)
+    view, pieces = _next_speaker(view)
+    return view, (Piece(Kind.TEXT, "\n"), note, *pieces)
 
 
 def _run_finished(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
@@ -193,9 +209,9 @@ def _usage(value: Mapping[str, Json]) -> str:
 
 
 def result_text(result: Json) -> str:
-    """A run's result as text: its reply, a string, or JSON."""
-    if isinstance(result, dict) and isinstance(result.get("reply"), str):
-        return str(result["reply"])
+    """A run's result as text: its reply, or its output as a string or JSON."""
+    if isinstance(result, dict):
+        result = next((result[name] for name in ("reply", "output") if result.get(name) is not None), result)
     return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2)
 
 

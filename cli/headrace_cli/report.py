@@ -102,18 +102,16 @@ def end_lines(answer: Mapping[str, Json]) -> list[str]:
 
 
 def quota_lines(quota: Mapping[str, Json] | None) -> list[str]:
-    """The queue and the models' gates, a line each."""
+    """The queue and the models' gates as `GET /api/quota` tells them, a line each."""
     if quota is None:
         return []
-    lines = []
-    queue = quota.get("queue")
-    if isinstance(queue, dict):
-        facts = ", ".join(f"{name} {value}" for name, value in queue.items() if isinstance(value, int | float | str))
-        lines.append(f"queue: {facts}")
-    for one in quota.get("models") or ():
-        if isinstance(one, dict):
-            facts = ", ".join(f"{name} {value}" for name, value in one.items() if isinstance(value, int | float))
-            lines.append(f"model {one.get('model') or one.get('id') or '?'}: {facts}")
+    queued, models = quota.get("queued") or {}, quota.get("models") or {}
+    facts = [f"{count} {priority}" for priority, count in queued.items() if count] or ["none"]
+    wait = f", the oldest for {quota['oldest_wait_s']:.1f} s" if quota.get("oldest_wait_s") else ""
+    lines = [f"runs: {quota.get('running', 0)} running; waiting: {', '.join(facts)}{wait}"]
+    for name, gate in models.items():
+        figures = [f"{key} {value:g}" for key, value in gate.items() if isinstance(value, int | float) and value]
+        lines.append(f"{name}: {', '.join(figures) or 'idle'}")
     return lines
 
 

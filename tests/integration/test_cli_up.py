@@ -52,7 +52,7 @@ EVENTS = [
 ]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.reply("application/json", json.dumps({"queue": {"running": 0}, "models": []}).encode())
+        self.reply("application/json", json.dumps({"running": 0}).encode())
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
         lines = [f"id: {n}\\ndata: {json.dumps(event)}\\n\\n" for n, event in enumerate(EVENTS, start=1)]
@@ -195,7 +195,7 @@ def test_detached_it_restarts_what_crashes_until_it_is_told_to_stop(suite: Suite
     assert asked.stdout == "It grinds corn.\n"
     assert "▸ route" in asked.stderr
     assert next(row["restarts"] for row in again["processes"] if row["name"] == "rag") == 1
-    assert again["quota"] == {"queue": {"running": 0}, "models": []}
+    assert again["quota"] == {"running": 0}
     assert again["pss_bytes_without_model"] < sum(row["pss_bytes"] for row in again["processes"])
     assert down.returncode == 0
     assert suite.processes() == []

@@ -23,6 +23,8 @@ from headrace_cli.screen import Screen
 
 PATH = "/api/conversation/stream"
 HELP = "/mode auto|chat|qa|build|quiz   /model ID   /workspace NAME   /new (another session)   /quit"
+_EXIT_CODES = {"error": 1, "cancelled": 130}
+"""Of one question; a shell's 130 says that Ctrl-C ended it."""
 
 
 class Mode(StrEnum):
@@ -66,8 +68,8 @@ def chat(
         if not message:
             raise CliError("no question on standard input", hint='headrace chat "QUESTION"')
     ended = asyncio.run(_once(talk, message) if message else _conversation(talk))
-    if ended == "error":
-        raise typer.Exit(1)
+    if ended in _EXIT_CODES:
+        raise typer.Exit(_EXIT_CODES[ended])
 
 
 async def _once(talk: Talk, message: str) -> str:

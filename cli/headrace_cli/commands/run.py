@@ -26,7 +26,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a blueprint and watch its nodes; the result goes to standard output."""
+    """Run a blueprint and watch its nodes; the texts that it composes, or else its output, go to standard output."""
     body = {"kind": "page", "blueprint": blueprint(file), "inputs": parse_inputs(inputs or [])}
     if asyncio.run(_run(body)) == "error":
         raise typer.Exit(1)
@@ -66,6 +66,6 @@ async def _run(body: dict[str, Any]) -> str:
         run_id = str(accepted["run_id"])
         screen.line(f"[dim]run {run_id}[/]")
         view = await screen.follow(edge.watch(run_id))
-    if view.outcome == "success" and view.result is not None:
+    if view.outcome == "success" and view.result is not None and not view.said:
         screen.out.out(result_text(view.result), highlight=False)
     return view.outcome

@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 
 from headrace_llm import app, errors
-from headrace_llm.client import ChatRequest, Message
+from headrace_llm.client import ChatRequest, Message, ModelClient
+from headrace_llm.registry import Registry
 from headrace_llm.settings import LlmSettings
-from headrace_runtime.errors import ResourceExhausted, ServiceError
+from headrace_runtime.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
 
 from headrace_cli.errors import CliError
 from headrace_cli.supervisor.models import Source
@@ -43,24 +44,48 @@ def check(source: Source) -> None:
     if answer.returncode != 0 or not lines:
         raise CliError("the provider could not be checked", hint=(answer.stderr.strip().splitlines() or ["no output"])[-1])
     for name, fault in json.loads(lines[-1]).items():
-        raise CliError(f"{name}: {fault}", hint="check the model's name and its provider's key in the environment")
+        message, _, hint = fault.partition("\n")
+        raise CliError(message if name in message else f"{name}: {message}", hint=hint)
 
 
 async def faults(file: Path, names: list[str]) -> dict[str, str]:
-    """What is wrong with each of the models; those that answer, or are only throttled, are not in it."""
+    """What is wrong with each of the models, with a hint on a second line; none for those that can be asked."""
+    settings = LlmSettings(models_file=file)
+    registry = app.load_registry(settings)
     found: dict[str, str] = {}
-    async with app.model_client(LlmSettings(models_file=file)) as client:
+    for name in names:
+        seen = await app.faults(Registry.of([registry.resolve(name)]))
+        if seen:
+            found[name] = f"{seen[0]}\n"
+    if found:
+        return found
+    async with app.model_client(settings) as client:
         for name in names:
-            question = ChatRequest(
-                [Message("user", "Say ok.")], tenant_id="local", deadline_s=CALL_S, model=name, max_tokens=MAX_TOKENS
-            )
-            try:
-                await client.complete(question)
-            except (errors.Throttled, errors.InvalidAnswer, ResourceExhausted):
-                continue  # the key and the name are right
-            except ServiceError as error:
-                found[name] = " ".join(error.message.split())
+            fault = await _ask(client, name)
+            if fault:
+                found[name] = fault
     return found
+
+
+async def _ask(client: ModelClient, name: str) -> str:
+    question = ChatRequest(
+        [Message("user", "Say ok.")], tenant_id="local", deadline_s=CALL_S, model=name, max_tokens=MAX_TOKENS
+    )
+    try:
+        await client.complete(question)
+    except (ResourceExhausted, errors.InvalidAnswer):
+        return ""  # the key and the name are right
+    except (Unavailable, DeadlineExceeded) as error:
+        return f"{_flat(error.message)}\ncan the provider be reached from here, and is it running?"
+    except errors.ProviderAuth as error:
+        return f"{_flat(error.message)}\n"
+    except ServiceError as error:
+        return f"{_flat(error.message)}\ncheck the model's name and its provider's key in the environment"
+    return ""
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def main() -> None:

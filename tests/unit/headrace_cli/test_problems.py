@@ -17,7 +17,7 @@ def test_a_problem_is_its_title_and_detail_on_one_line() -> None:
 
 
 def test_faults_are_named_up_to_a_bound() -> None:
-    faults = [{"loc": f"/nodes/{n}", "msg": "unknown tool"} for n in range(8)]
+    faults = [{"loc": ["body", f"/nodes/{n}"], "msg": "unknown tool"} for n in range(8)]
 
     error = problems.decode(_answer(422, {"title": "Invalid", "detail": "8 faults", "errors": faults}))
 

@@ -34,6 +34,11 @@ def _end(message: str) -> dict[str, Json]:
     return {"type": "TEXT_MESSAGE_END", "messageId": message}
 
 
+def _restarted(message: str) -> dict[str, Json]:
+    value = {"step": f"node:{message}", "message_id": message}
+    return {"type": "CUSTOM", "name": "headrace.restarted", "value": value}
+
+
 FINISHED = {
     "type": "RUN_FINISHED",
     "threadId": "s",
@@ -78,12 +83,27 @@ def test_two_messages_at_once_are_not_mixed_and_nothing_is_lost() -> None:
 
 def test_a_restarted_message_begins_on_a_line_of_its_own() -> None:
     _, pieces = _play(
-        _start("a"), _say("a", "half of"), {"type": "CUSTOM", "name": "headrace.restarted", "value": {}},
-        _end("a"), _start("a2"), _say("a2", "half of it"), _end("a2"), FINISHED,
+        _start("a"), _say("a", "half of"), _restarted("a"),
+        _start("a2"), _say("a2", "half of it"), _end("a2"), FINISHED,
     )  # fmt: skip
 
     assert _text(pieces) == "half of\nhalf of it\n"
-    assert [piece.kind for piece in pieces].count(Kind.NOTE) == 1
+    assert [piece.text for piece in pieces if piece.kind is Kind.NOTE] == ["node:a was cut off and starts anew"]
+
+
+def test_a_restart_of_a_message_that_has_ended_does_not_touch_the_one_that_is_shown() -> None:
+    _, pieces = _play(_start("a"), _end("a"), _start("b"), _say("b", "one "), _restarted("a"), _say("b", "two"), _end("b"))
+
+    assert _text(pieces) == "\none two\n"
+
+
+def test_a_plan_says_where_it_came_from_and_what_to_mind() -> None:
+    plan = {"origin": "builtin", "warnings": ["no documents yet"]}
+    _, pieces = _play(
+        {"type": "CUSTOM", "name": "headrace.plan", "value": plan}, {"type": "STEP_FINISHED", "stepName": "plan"}
+    )
+
+    assert [piece.text for piece in pieces] == ["no documents yet", "plan  builtin"]
 
 
 def test_an_error_closes_the_open_line_and_names_its_code() -> None:
@@ -120,9 +140,11 @@ def test_tool_calls_are_lines_of_bounded_length() -> None:
     assert len(pieces[1].text) < 200
 
 
-def test_a_result_is_its_reply_or_json() -> None:
+def test_a_result_is_its_reply_or_its_output_or_json() -> None:
     assert result_text({"reply": "yes"}) == "yes"
     assert result_text("yes") == "yes"
+    assert result_text({"page": {"slots": []}, "output": 42}) == "42"
+    assert result_text({"reply": None, "output": {"n": 1}}) == '{\n  "n": 1\n}'
     assert result_text({"n": "é"}) == '{\n  "n": "é"\n}'
 
 

@@ -70,7 +70,13 @@ def test_durations_are_short(seconds: float | None, text: str) -> None:
 
 
 def test_the_gates_are_a_line_each() -> None:
-    quota = {"queue": {"interactive": 2, "running": 1}, "models": [{"model": "m", "effective_rpm": 60.0}]}
+    gates = {"m": {"effective_rpm": 60.0, "queue_depth": 0, "throttled": False}, "n": {"effective_rpm": 0.0}}
+    quota = {"queued": {"interactive": 2, "standard": 0}, "running": 1, "oldest_wait_s": 0.25, "models": gates}
 
-    assert quota_lines(quota) == ["queue: interactive 2, running 1", "model m: effective_rpm 60.0"]
+    assert quota_lines(quota) == [
+        "runs: 1 running; waiting: 2 interactive, the oldest for 0.2 s",
+        "m: effective_rpm 60",
+        "n: idle",
+    ]
+    assert quota_lines({"queued": {}, "running": 0}) == ["runs: 0 running; waiting: none"]
     assert quota_lines(None) == []
