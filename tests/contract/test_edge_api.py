@@ -11,7 +11,7 @@ from headrace_runtime import errors
 from tests.support import edge_fakes
 from tests.support.edge_fakes import FakeRun, Suite, numbered, until
 
-PAGE = {
+PAGE: dict[str, Any] = {
     "blueprint": {
         "version": 1,
         "name": "sum",

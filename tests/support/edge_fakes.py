@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -39,7 +40,11 @@ class FakeRun:
 
     @property
     def body(self) -> dict[str, Any]:
-        return orjson.loads(self.request.body)
+        body: dict[str, Any] = orjson.loads(self.request.body)
+        return body
+
+    def has_more(self, last: int) -> bool:
+        return self.ended or len(self.events) > last
 
     async def emit(self, *events: dict[str, Any]) -> None:
         async with self.changed:
@@ -47,7 +52,7 @@ class FakeRun:
             self.run.last_seq = len(self.events)
             self.changed.notify_all()
 
-    async def finish(self, output: Any = None, *, state: int = pb.RUN_STATE_SUCCEEDED) -> None:
+    async def finish(self, output: Any = None, *, state: pb.RunState = pb.RUN_STATE_SUCCEEDED) -> None:
         self.run.output = orjson.dumps(output or {"reply": "done"})
         self.run.state = state
         self.run.end_time.GetCurrentTime()
@@ -154,7 +159,7 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
                 if count == limit:
                     raise errors.Unavailable("the executor goes away")
                 async with found.changed:
-                    await found.changed.wait_for(lambda last=last: len(found.events) > last or found.ended)
+                    await found.changed.wait_for(partial(found.has_more, last))
                 batch = found.events[last : last + self.batch]
                 if not batch:
                     return
@@ -233,6 +238,9 @@ class FakeRag(rag_pb2_grpc.RagServiceServicer):
         if not any(key[:2] == (request.tenant_id, request.workspace) for key in self.documents):
             raise errors.NotFound("no such workspace")
         return rag_pb2.GetWorkspaceResponse(workspace=request.workspace)
+
+    async def Ingest(self, request: rag_pb2.IngestRequest, context: Context) -> rag_pb2.IngestResponse:
+        raise errors.FailedPrecondition("the edge never asks for this")
 
     async def Search(self, request: rag_pb2.SearchRequest, context: Context) -> rag_pb2.SearchResponse:
         mine = [one for key, one in self.documents.items() if key[:2] == (request.tenant_id, request.workspace)]

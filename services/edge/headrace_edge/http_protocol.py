@@ -4,6 +4,7 @@ that never read.
 
 import asyncio
 import socket
+import struct
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -61,7 +62,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self._in_headers, self._header_bytes, self._discarded = True, 0, 0
         self._expect("header_timeout")
-        self.scope["extensions"] = {ABORT_EXTENSION: {"call": self.transport.abort}}
+        self.scope["extensions"] = {ABORT_EXTENSION: {"call": self._reset}}
 
     def on_headers_complete(self) -> None:
         """Headers are whole."""
@@ -101,6 +102,13 @@ class BoundedHttp(HttpToolsProtocol):
     def _refuse(self, cause: str) -> None:
         self._expected()
         metrics.CONNECTIONS_REFUSED.labels(cause).inc()
+        self._reset()
+
+    def _reset(self) -> None:
+        """Close at once and free what the kernel still holds for the reader."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
 

@@ -141,6 +141,7 @@ def _config(values: Settings, application: app.Application) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,

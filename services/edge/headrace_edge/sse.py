@@ -15,8 +15,10 @@ from headrace_edge.auth import Caller
 from headrace_edge.limits import Streams
 from headrace_edge.ports import Event
 
-RETRY = b"retry: 2000\n\n"
-HEARTBEAT = b": \n\n"
+RETRY = b"retry: 2000\n"
+"""Opens the first event's block: alone in a block, some clients take it for an event without data."""
+HEARTBEAT = b":\n"
+"""A comment; without a blank line for the same reason."""
 ABORT_EXTENSION = "headrace.abort"
 """ASGI extension; its `call` resets the connection without waiting for its buffers."""
 LEAVE_KEY = "headrace.leave"

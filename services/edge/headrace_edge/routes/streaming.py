@@ -16,7 +16,7 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
-                "example": 'retry: 2000\n\nid: 1\ndata: {"type":"RUN_STARTED","threadId":"…","runId":"…"}\n\n',
+                "example": 'retry: 2000\nid: 1\ndata: {"type":"RUN_STARTED","threadId":"…","runId":"…"}\n\n',
             }
         },
         "headers": {"X-Run-ID": {"schema": {"type": "string"}, "description": "The run."}},
