@@ -1,0 +1,1 @@
+"""LightRAG as `ports.Index`. Nothing outside this folder imports it, and nothing in here before `library.load`."""

@@ -1,0 +1,1 @@
+"""Postgres: documents, the writer's lock, passages by vector, migrations."""

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS rag_documents;
+DROP TABLE IF EXISTS rag_workspaces;
