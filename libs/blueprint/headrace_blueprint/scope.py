@@ -29,7 +29,7 @@ class Scope:
 def reference_faults(text: str, at: Path, scope: Scope) -> Iterator[Fault]:
     """What is wrong with the references of one string."""
     try:
-        found = list(references.in_text(text))
+        found = list(dict.fromkeys(references.in_text(text)))
     except references.MalformedReference as error:
         yield Fault(pointer(at), str(error), "such as ${inputs.x} or ${nodes.a.output}; $${ writes a plain ${")
         return

@@ -133,6 +133,10 @@ def test_any_input_may_be_named_when_the_schema_is_open() -> None:
     assert faults(blueprint(compose("x", "${inputs.whatever}"), inputs={"additionalProperties": True})) == {}
 
 
+def test_the_same_wrong_reference_of_one_text_is_one_fault() -> None:
+    assert len(validation.validate(blueprint(compose("x", "${inputs.q} " * 50 + "${inputs.r}")), tools={})) == 2
+
+
 def test_a_kind_that_the_engine_does_not_run_is_refused_by_name() -> None:
     found = faults(EVERY_KIND, kinds=RUNNABLE)
     assert set(found) == {"/nodes/3/kind", "/nodes/4/kind", "/nodes/5/kind"}
