@@ -9,16 +9,14 @@ from typing import Any
 import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
-from headrace_executor import events
+from headrace_executor import app, events
 from headrace_executor.durable import Durable, open_durable
 from headrace_executor.model import Outcome
 from headrace_executor.ports import Journal
 from headrace_executor.settings import Settings
 from headrace_llm.usage import ModelUsage, Usage
 from headrace_runtime import channels, errors, serve
-from headrace_runtime.tasks import Guard
 
-from headrace_executor import app
 from tests.support.models import ScriptedModels
 
 PAID = Usage({"big": ModelUsage(llm_calls=1, prompt_tokens=10, completion_tokens=5, cost_usd=0.001)})
@@ -119,12 +117,9 @@ async def executor(config: Settings, pipeline: Any, models: Any = None) -> Async
     """A served executor, ended without ceremony at the end of the block."""
     async with AsyncExitStack() as stack:
         owned = await stack.enter_async_context(AsyncExitStack())
-        tasks = Guard()
-        owned.push_async_callback(tasks.close)
         models = models or ScriptedModels()
-        durable = await owned.enter_async_context(
-            open_durable(config, pipeline=lambda _: pipeline, models=models, tasks=tasks)
-        )
+        durable = await owned.enter_async_context(open_durable(config, pipeline=lambda _: pipeline, models=models))
+        owned.callback(_assert_alive, durable)
         service = serve.Service(endpoints=app.endpoints(config, durable, models))
         server, _, port = await serve.start(service, "127.0.0.1:0")
         owned.push_async_callback(server.stop, 0)
@@ -141,6 +136,12 @@ async def executor(config: Settings, pipeline: Any, models: Any = None) -> Async
             pb_grpc.CatalogServiceStub(channel),
             stop,
         )
+
+
+def _assert_alive(durable: Durable) -> None:
+    """No background loop may have ended."""
+    if durable.failed.done():
+        durable.failed.result()
 
 
 async def eventually(condition: Callable[[], Awaitable[bool] | bool], *, within_s: float = 10.0) -> None:

@@ -8,7 +8,6 @@ from headrace_llm.app import model_client
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
 from headrace_runtime import channels, serve
-from headrace_runtime.tasks import guard
 
 from headrace_executor.adapters.cel_worker import CelWorkers
 from headrace_executor.adapters.planner_client import PlannerClient
@@ -32,7 +31,6 @@ async def service(
     """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(model_client(LlmSettings())) if models is None else models
-        tasks = await stack.enter_async_context(guard())
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
         def build(sessions: Sessions) -> Pipeline:
@@ -42,8 +40,8 @@ async def service(
             router, planner, rag, cel = parts
             return RunPipeline(router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel)
 
-        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, tasks=tasks))
-        yield serve.Service(endpoints=endpoints(settings, durable, client), drain=durable.drain, failed=tasks.failed)
+        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client))
+        yield serve.Service(endpoints=endpoints(settings, durable, client), drain=durable.drain, failed=durable.failed)
 
 
 async def _parts(

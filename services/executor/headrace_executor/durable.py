@@ -1,12 +1,13 @@
 """Wires the durable half: stores, lease, flusher, worker, submissions, watchers, upkeep."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from headrace_llm.client import ModelClient
-from headrace_runtime.tasks import Guard
+from headrace_runtime.tasks import Guard, guard
 
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.flush import FlushStore
@@ -48,6 +49,8 @@ class Durable:
     worker: Worker
     lease: Lease
     drain_s: float
+    failed: asyncio.Future[None]
+    """Gets an exception when a loop that must not end has ended."""
 
     async def drain(self) -> None:
         """Stop claiming, finish what can be finished in time, hand the rest back."""
@@ -56,12 +59,13 @@ class Durable:
 
 @asynccontextmanager
 async def open_durable(
-    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient, tasks: Guard
+    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient
 ) -> AsyncIterator[Durable]:
     """Start the durable half on its database. Raises `StoreAway` when that does not answer at start."""
     async with AsyncExitStack() as stack:
         work, requests = await _pools(settings, stack)
         hints = await _hints(settings, stack)
+        tasks = await stack.enter_async_context(guard())
         parts = _Parts(settings, work, requests, hints, models)
         upkeep = parts.upkeep()
         await upkeep.partition()
@@ -81,7 +85,9 @@ async def open_durable(
         tasks.start(parts.queue.follow(), name="queue view")
         tasks.start(upkeep.tend_queue(), name="queue upkeep")
         tasks.start(upkeep.tend_store(), name="store upkeep")
-        yield Durable(runs, parts.watchers, parts.queue, parts.sessions, worker, parts.lease, settings.drain_s)
+        yield Durable(
+            runs, parts.watchers, parts.queue, parts.sessions, worker, parts.lease, settings.drain_s, tasks.failed
+        )
 
 
 class _Parts:

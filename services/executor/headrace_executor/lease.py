@@ -1,6 +1,7 @@
 """The process's lease on all its runs: renewed by a heartbeat, given up in time by our own clock when it cannot be."""
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ class Lease:
         self._heartbeat_s = heartbeat_s
         self._slots = slots
         self._valid_until = 0.0
+        self._resigned = False
         self.executor_id = ""
         self.on_lost: Callable[[], None] = lambda: None
         """Called once when the lease is lost: stop everything that is owned under it."""
@@ -40,7 +42,7 @@ class Lease:
 
     async def begin(self) -> None:
         """Register under a new id. Raises `StoreAway`."""
-        executor_id = f"{socket.gethostname()[:64]}-{ids.new()}"
+        executor_id = f"{socket.gethostname()[:64]}-{os.getpid()}-{ids.new()}"
         asked = time.monotonic()
         await self._store.register(executor_id, lease_s=self._lease_s, slots=self._slots)
         self.executor_id = executor_id
@@ -51,6 +53,8 @@ class Lease:
         pause = self._heartbeat_s
         while True:
             await asyncio.sleep(min(pause, self._left_s()))
+            if self._resigned:
+                continue
             try:
                 async with asyncio.timeout(min(self._heartbeat_s, self._left_s())):
                     await self._beat()
@@ -63,10 +67,12 @@ class Lease:
 
     def forget(self) -> None:
         """Stop using the lease without giving it up, as a process that is killed does."""
+        self._resigned = True
         self._valid_until = 0.0
 
     async def resign(self) -> None:
-        """Give the lease up, so that others need not wait for its end."""
+        """Give the lease up for good, so that others need not wait for its end."""
+        self._resigned = True
         self._valid_until = 0.0
         if self.executor_id:
             await self._store.resign(self.executor_id)

@@ -138,7 +138,9 @@ class Rag(Protocol):
     async def search(self, run: ClaimedRun, *, query: str, workspace: str, mode: str, top_k: int) -> Found:
         """Find passages of the tenant's workspace; an unknown workspace finds nothing."""
 
-    async def ingest(self, run: ClaimedRun, *, document_id: str, title: str, text: str, workspace: str) -> tuple[Json, Usage]:
+    async def ingest(
+        self, run: ClaimedRun, *, document_id: str, title: str, text: str, workspace: str
+    ) -> tuple[Json, Usage]:
         """Read a document into a workspace and return it in API.md's shape."""
 
 

@@ -117,7 +117,7 @@ class Worker:
     def release(self, count: int) -> None:
         """Give reserved slots back."""
         self._reserved -= count
-        if count:
+        if count and self._more:
             self._wake.set()
 
     def adopt(self, claim: Claim, *, owner: str) -> None:
@@ -129,11 +129,14 @@ class Worker:
 
     async def run(self) -> None:
         """Claim until cancelled."""
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
         while True:
             try:
-                async with asyncio.timeout(self._limits.poll_s):
+                async with asyncio.timeout_at(looked + self._limits.poll_s):
                     await self._wake.wait()
             except TimeoutError:
+                looked = loop.time()
                 self._more = True
             self._wake.clear()
             free = self._free()

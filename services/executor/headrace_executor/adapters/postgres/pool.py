@@ -48,6 +48,8 @@ class Pool:
             async with self._pool.acquire(timeout=self._timeout_s) as connection:
                 yield connection
         except _AWAY as error:
+            if isinstance(error, ValueError):  # a value that asyncpg cannot encode
+                raise StoreRefused(f"{type(error).__name__}: {error}") from error
             raise StoreAway from error
         except asyncpg.PostgresError as error:
             raise StoreRefused(f"{type(error).__name__}: {error}") from error

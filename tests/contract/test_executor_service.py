@@ -1,0 +1,185 @@
+"""ExecutorService, SessionService and CatalogService against their proto, through a real server and a real Postgres."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from headrace.executor.v1 import executor_pb2 as pb
+from headrace_executor import ids
+from headrace_llm.client import ModelSignals
+from headrace_runtime import channels, errors
+
+from tests.support.executor_durable import Executor, ScriptedPipeline, executor, refused, settings
+from tests.support.models import ScriptedModels
+
+
+@pytest.fixture
+async def one(postgres_url: str) -> AsyncIterator[Executor]:
+    models = ScriptedModels(gate_signals=[ModelSignals("big", effective_rpm=60, queue_depth=3)])
+    async with executor(settings(postgres_url), ScriptedPipeline(), models) as value:
+        yield value
+
+
+async def call(method: Any, request: Any) -> Any:
+    return await channels.unary(method, request, timeout_s=20)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tenant": ""},
+        {"tenant": "x" * 129},
+        {"request_id": "x" * 129},
+        {"kind": pb.RUN_KIND_UNSPECIFIED},
+        {"kind": 99},
+        {"priority": 9},
+        {"body": b"[]"},
+        {"body": b'{"message":"x","model":"gone"}'},
+    ],
+)
+async def test_a_wrong_submission_is_refused_with_its_field_and_leaves_nothing(one: Executor, fields: Any) -> None:
+    error = await refused(one.submit(**fields))
+    assert isinstance(error, errors.InvalidArgument)
+    assert error.violations
+    assert not (await call(one.runs.ListRuns, pb.ListRunsRequest(tenant_id="t"))).runs
+    assert not (await call(one.sessions.ListSessions, pb.ListSessionsRequest(tenant_id="t"))).sessions
+
+
+@pytest.mark.parametrize("session", ["nonsense", ids.new()])
+async def test_a_session_that_is_not_the_tenants_is_not_found(one: Executor, session: str) -> None:
+    theirs = (await call(one.sessions.CreateSession, pb.CreateSessionRequest(tenant_id="other"))).session
+    for session_id in (session, theirs.session_id):
+        assert isinstance(await refused(one.submit(session_id=session_id)), errors.NotFound)
+
+
+async def test_another_tenants_run_does_not_exist(one: Executor) -> None:
+    run = await one.submit(tenant="t")
+    await one.log(run.run_id)
+    for refusal in (
+        await refused(one.get(run.run_id, tenant="u")),
+        await refused(one.log(run.run_id, tenant="u")),
+        await refused(one.cancel(run.run_id, tenant="u")),
+        await refused(one.get("nonsense")),
+        await refused(one.log("nonsense")),
+        await refused(one.get(ids.new(), wait_s=1)),
+    ):
+        assert (type(refusal), refusal.reason) == (errors.NotFound, "RUN_NOT_FOUND")
+
+
+async def test_watching_from_any_place_and_past_the_end(one: Executor) -> None:
+    run = await one.submit()
+    log = await one.log(run.run_id)
+    for after in range(len(log) + 1):
+        assert await one.log(run.run_id, after=after) == log[after:]
+    assert isinstance(await refused(one.log(run.run_id, after=len(log) + 1)), errors.OutOfRange)
+    assert isinstance(await refused(one.log(run.run_id, after=-1)), errors.InvalidArgument)
+
+
+async def test_get_waits_for_the_end(one: Executor) -> None:
+    run = await one.submit()
+    done = await one.get(run.run_id, wait_s=20)
+    assert done.state == pb.RUN_STATE_SUCCEEDED
+    assert done.start_time.ToNanoseconds() >= done.create_time.ToNanoseconds()
+    assert done.end_time.ToNanoseconds() >= done.start_time.ToNanoseconds()
+    assert isinstance(await refused(one.get(run.run_id, wait_s=61)), errors.InvalidArgument)
+
+
+async def test_runs_are_listed_newest_first_page_by_page(one: Executor) -> None:
+    first = await one.submit()
+    runs = [first, *[await one.submit(session_id=first.session_id) for _ in range(4)], await one.submit()]
+    for run in runs:
+        await one.get(run.run_id, wait_s=20)
+    seen: list[str] = []
+    token = ""
+    while True:
+        request = pb.ListRunsRequest(tenant_id="t", page_size=4, page_token=token)
+        page = await call(one.runs.ListRuns, request)
+        seen += [run.run_id for run in page.runs]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [run.run_id for run in reversed(runs)]
+    for fields, count in (
+        ({"session_id": first.session_id}, 5),
+        ({"session_id": "nonsense"}, 0),
+        ({"state": pb.RUN_STATE_SUCCEEDED}, 6),
+        ({"state": pb.RUN_STATE_FAILED}, 0),
+        ({"kind": pb.RUN_KIND_PAGE}, 0),
+    ):
+        assert len((await call(one.runs.ListRuns, pb.ListRunsRequest(tenant_id="t", **fields))).runs) == count
+
+
+@pytest.mark.parametrize("fields", [{"page_token": "!"}, {"page_token": "YWJj"}, {"page_size": 201}, {"page_size": -1}])
+async def test_a_page_that_cannot_be_is_refused(one: Executor, fields: Any) -> None:
+    error = await refused(call(one.runs.ListRuns, pb.ListRunsRequest(tenant_id="t", **fields)))
+    assert isinstance(error, errors.InvalidArgument)
+
+
+async def test_a_session_lives_and_its_messages_are_in_order(one: Executor) -> None:
+    request = pb.CreateSessionRequest(tenant_id="t", title="Rivers", metadata=b'{"a":1}')
+    session = (await call(one.sessions.CreateSession, request)).session
+    for n in range(3):
+        run = await one.submit(session_id=session.session_id, message=f"m{n}")
+        await one.get(run.run_id, wait_s=20)
+    got = (await call(one.sessions.GetSession, pb.GetSessionRequest(tenant_id="t", session_id=session.session_id))).session
+    assert (got.title, orjson.loads(got.metadata)) == ("Rivers", {"a": 1})
+    assert got.update_time.ToNanoseconds() > got.create_time.ToNanoseconds()
+    texts: list[str] = []
+    token = ""
+    while True:
+        page = await call(
+            one.sessions.ListMessages,
+            pb.ListMessagesRequest(tenant_id="t", session_id=session.session_id, page_size=4, page_token=token),
+        )
+        texts += [message.text for message in page.messages]
+        token = page.next_page_token
+        if not token:
+            break
+    assert texts == ["m0", "done", "m1", "done", "m2", "done"]
+    await call(one.sessions.DeleteSession, pb.DeleteSessionRequest(tenant_id="t", session_id=session.session_id))
+    for method, message in (
+        (one.sessions.GetSession, pb.GetSessionRequest),
+        (one.sessions.ListMessages, pb.ListMessagesRequest),
+        (one.sessions.DeleteSession, pb.DeleteSessionRequest),
+    ):
+        error = await refused(call(method, message(tenant_id="t", session_id=session.session_id)))
+        assert error.reason == "SESSION_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"title": "x" * 201}, {"title": "a\x00"}, {"metadata": b"[]"}, {"metadata": b"{"}, {"metadata": b"x" * 17_000}],
+)
+async def test_a_session_that_cannot_be_is_refused(one: Executor, fields: Any) -> None:
+    error = await refused(call(one.sessions.CreateSession, pb.CreateSessionRequest(tenant_id="t", **fields)))
+    assert isinstance(error, errors.InvalidArgument)
+
+
+async def test_the_catalogue_has_the_registry_its_gates_and_the_tools(one: Executor) -> None:
+    models = await call(one.catalog.ListModels, pb.ListModelsRequest())
+    assert models.default_model == "big"
+    states = {model.id: model.state.queue_depth for model in models.models}
+    assert states == {"big": 3, "small": 0}
+    tools = await call(one.catalog.ListTools, pb.ListToolsRequest(tenant_id="t"))
+    schemas = {tool.name: orjson.loads(tool.input_schema) for tool in tools.tools}
+    assert schemas["calculator"]["required"] == ["expression"]
+    assert set(schemas) >= {"calculator", "time", "search"}
+
+
+async def test_history_is_what_was_said_before_the_run(one: Executor) -> None:
+    first = await one.submit(message="before")
+    await one.get(first.run_id, wait_s=20)
+    second = await one.submit(message="now", session_id=first.session_id)
+    await one.get(second.run_id, wait_s=20)
+    journal_run: Any = await _claimed(one, second)
+    turns = await one.durable.sessions.history(journal_run, limit=10)
+    assert [(turn.role, turn.text) for turn in turns] == [("user", "before"), ("assistant", "done")]
+    assert [turn.text for turn in await one.durable.sessions.history(journal_run, limit=1)] == ["done"]
+
+
+async def _claimed(one: Executor, run: pb.Run) -> Any:
+    from tests.support.executor_fakes import claimed
+
+    stored = await one.durable.runs.get("t", run.run_id)
+    return claimed({}, run_id=run.run_id, session_id=run.session_id, created_at=stored.created_at)

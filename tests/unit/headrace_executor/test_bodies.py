@@ -1,0 +1,102 @@
+"""Run bodies: each fault at its place, nothing that recurses."""
+
+from typing import Any
+
+import orjson
+import pytest
+from headrace_executor import bodies
+from headrace_executor.model import Priority, RunKind
+from headrace_runtime.errors import InvalidArgument
+from hypothesis import given
+from hypothesis import strategies as st
+
+PAGE = {
+    "version": 1,
+    "name": "sum",
+    "inputs": {"type": "object"},
+    "nodes": [{"id": "sum", "kind": "compute", "expr": "1 + 1"}],
+    "output": "${nodes.sum.output}",
+}
+
+
+def check(kind: RunKind, body: Any) -> bodies.Checked:
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return bodies.check(kind, data, models=("big", "small"))
+
+
+def violations(kind: RunKind, body: Any) -> dict[str, str]:
+    with pytest.raises(InvalidArgument) as caught:
+        check(kind, body)
+    return {violation.field: violation.message for violation in caught.value.violations}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message", "title"),
+    [
+        (RunKind.CONVERSATION, {"message": " hi\nthere "}, " hi\nthere ", "hi there"),
+        (RunKind.CONVERSATION, {"message": "m" * 100, "mode": "qa", "model": "big"}, "m" * 100, "m" * 79 + "…"),
+        (RunKind.WORKFLOW, {"prompt": "plan it", "sources": ["a"]}, "plan it", "plan it"),
+        (RunKind.PAGE, {"blueprint": PAGE, "inputs": {"x": 1}}, None, "sum"),
+        (RunKind.DOCUMENT, {"document_id": "d", "title": "T", "text": "x"}, None, "T"),
+        (RunKind.QUIZ, {"message": "rivers"}, "rivers", "rivers"),
+    ],
+)
+def test_a_valid_body_has_its_message_and_title(kind: RunKind, body: Any, message: str | None, title: str) -> None:
+    assert check(kind, body) == bodies.Checked(message, title)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "fields"),
+    [
+        (RunKind.CONVERSATION, {}, {"/message"}),
+        (RunKind.CONVERSATION, {"message": "  "}, {"/message"}),
+        (RunKind.CONVERSATION, {"message": "a\x00b"}, {"/message"}),
+        (RunKind.CONVERSATION, {"message": 1, "mode": "x", "tools": ["", 2], "oops": 1}, {
+            "/message", "/mode", "/tools/0", "/tools/1", "/oops",
+        }),
+        (RunKind.CONVERSATION, {"message": "x", "model": "gone"}, {"/model"}),
+        (RunKind.PAGE, {"blueprint": {**PAGE, "output": "${nodes.gone.output}"}}, {"/blueprint/output"}),
+        (RunKind.PAGE, {"blueprint": []}, {"/blueprint"}),
+        (RunKind.CONVERSATION, {"message": "x", "blueprint": {**PAGE, "version": 2}}, {"/blueprint/version"}),
+        (RunKind.DOCUMENT, {"text": "x"}, {"/document_id"}),
+        (RunKind.PATCH, {"instruction": "x"}, {"kind"}),
+        (RunKind.CONVERSATION, [], {"body"}),
+        (RunKind.CONVERSATION, b"", {"body"}),
+        (RunKind.CONVERSATION, b'{"message": "\xff"}', {"body"}),
+        (RunKind.CONVERSATION, b'{"message": "' + b"x" * 1024 * 1024 + b'"}', {"body"}),
+    ],
+)  # fmt: skip
+def test_each_fault_is_named_with_its_place(kind: RunKind, body: Any, fields: set[str]) -> None:
+    assert set(violations(kind, body)) == fields
+
+
+def test_every_fault_of_a_blueprint_is_listed() -> None:
+    nodes = [
+        {"id": "a", "kind": "compute", "expr": "1", "needs": ["b"]},
+        {"id": "b", "kind": "data", "tool": "gone", "args": {}, "needs": ["a"]},
+    ]
+    found = violations(RunKind.PAGE, {"blueprint": {**PAGE, "nodes": nodes, "output": "${nodes.c.output}"}})
+    assert len(found) >= 3
+    assert all(field.startswith("/blueprint/") for field in found)
+
+
+@given(st.integers(1, 3000), st.sampled_from(["list", "object", "both"]))
+def test_depth_is_bounded_at_64_without_recursion(depth: int, shape: str) -> None:
+    opening = {"list": "[", "object": '{"a":', "both": '[{"a":'}[shape]
+    closing = {"list": "]", "object": "}", "both": "}]"}[shape]
+    levels = depth * (2 if shape == "both" else 1) + 2  # the body's and the metadata's own
+    data = f'{{"message":"x","metadata":{{"k":{opening * depth}1{closing * depth}}}}}'.encode()
+    if levels <= bodies.MAX_DEPTH:
+        check(RunKind.CONVERSATION, data)
+    else:
+        assert set(violations(RunKind.CONVERSATION, data)) == {"body"}
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    check(RunKind.CONVERSATION, {"message": "x", "metadata": {"k": [[] for _ in range(5000)]}})
+
+
+def test_conversations_are_interactive_and_documents_wait() -> None:
+    assert bodies.default_priority(RunKind.CONVERSATION) is Priority.INTERACTIVE
+    assert bodies.default_priority(RunKind.DOCUMENT) is Priority.BACKGROUND
+    assert bodies.default_priority(RunKind.PAGE) is Priority.STANDARD

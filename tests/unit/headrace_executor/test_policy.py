@@ -1,0 +1,61 @@
+"""The durable half's decisions."""
+
+import pytest
+from headrace_executor import policy
+from headrace_executor.policy import Fleet, QueueLimits
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIMITS = QueueLimits(total=100, per_tenant=10)
+FLEET = Fleet(slots=4, seconds_per_run=2.0)
+
+
+@pytest.mark.parametrize(
+    ("queued", "of_tenant", "says"),
+    [
+        (0, 0, None),
+        (99, 9, None),
+        (100, 0, "100 runs wait"),
+        (10, 10, "10 runs of this tenant"),
+        (500, 500, "500 runs wait"),
+    ],
+)
+def test_a_run_is_admitted_while_both_queues_have_room(queued: int, of_tenant: int, says: str | None) -> None:
+    refusal = policy.admit(queued=queued, queued_of_tenant=of_tenant, limits=LIMITS, fleet=FLEET)
+    assert (refusal is None) == (says is None)
+    if refusal is not None and says is not None:
+        assert says in refusal.message
+
+
+@given(
+    queued=st.integers(100, 10**6),
+    slots=st.integers(0, 1000),
+    seconds=st.floats(0, 10_000, allow_nan=False),
+)
+def test_a_refused_caller_is_told_a_time_within_bounds(queued: int, slots: int, seconds: float) -> None:
+    refusal = policy.admit(queued=queued, queued_of_tenant=0, limits=LIMITS, fleet=Fleet(slots, seconds))
+    assert refusal is not None
+    assert policy.MIN_RETRY_S <= refusal.retry_after_s <= policy.MAX_RETRY_S
+    assert refusal.retry_after_s == int(refusal.retry_after_s)
+
+
+@given(position=st.integers(1, 10_000), fleet=st.builds(Fleet, st.integers(1, 100), st.floats(0.1, 100)))
+def test_who_is_further_back_never_waits_less(position: int, fleet: Fleet) -> None:
+    assert policy.expected_wait_s(position, fleet) <= policy.expected_wait_s(position + 1, fleet)
+
+
+def test_a_wait_is_guessed_before_any_run_has_finished() -> None:
+    assert policy.expected_wait_s(1, Fleet(1, 0.0)) == policy.GUESSED_SECONDS_PER_RUN
+
+
+@pytest.mark.parametrize(("takeovers", "fails"), [(0, False), (1, False), (2, False), (3, True), (9, True)])
+def test_the_third_takeover_of_a_step_is_the_runs_end(takeovers: int, fails: bool) -> None:
+    assert policy.too_many_takeovers(takeovers) is fails
+
+
+@pytest.mark.parametrize(
+    ("told", "position", "worth"),
+    [(0, 500, True), (500, 500, False), (500, 490, False), (500, 450, True), (11, 10, True), (3, 2, True), (2, 2, False)],
+)
+def test_a_place_is_told_first_near_the_front_and_when_it_moved_by_a_tenth(told: int, position: int, worth: bool) -> None:
+    assert policy.worth_noticing(told=told, position=position) is worth
