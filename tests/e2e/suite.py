@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+from headrace_cli.embedded import postgres, valkey
 from headrace_cli.embedded.program import free_port
+from headrace_cli.supervisor import state
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 Json = Any
@@ -52,7 +54,13 @@ class Suite:
 
     def pid(self, name: str) -> int:
         """The process of a part."""
-        return int(next(row["pid"] for row in self.status()["processes"] if row["name"] == name))
+        return self.pids()[name]
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run now, by name."""
+        last = state.StateDir(self.home).read()
+        assert last is not None
+        return {part.name: part.process.pid for part in last.parts if part.process is not None}
 
     def kill(self, name: str) -> int:
         """SIGKILL a part and return the pid that it had."""
@@ -66,11 +74,18 @@ class Suite:
             while any(row["state"] != "ready" for row in (await asyncio.to_thread(self.status))["processes"]):
                 await asyncio.sleep(0.2)
 
+    def database_url(self) -> str:
+        """Postgres, as the services reach it."""
+        return postgres.url(self._port("postgres"), self.home / "secrets" / "postgres")
+
     def redis_url(self) -> str:
         """Valkey, as the services reach it."""
-        row = next(row for row in self.status()["processes"] if row["name"] == "valkey")
-        password = next((self.home / "secrets").glob("valkey*")).read_text().strip()
-        return f"redis://:{password}@127.0.0.1:{row['port']}/0"
+        return valkey.url(self._port("valkey"), self.home / "secrets" / "valkey")
+
+    def _port(self, name: str) -> int:
+        last = state.StateDir(self.home).read()
+        assert last is not None
+        return next(part.port for part in last.parts if part.name == name)
 
     async def post(self, path: str, body: Json, **headers: str) -> httpx.Response:
         """POST JSON."""
@@ -100,21 +115,22 @@ class Suite:
                 if answer.status_code == 200 and answer.json()["status"] not in ("queued", "running"):
                     return answer.json()
 
-    async def events(self, run_id: str, *, after: int = 0) -> AsyncIterator[ServerSentEvent]:
+    async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[ServerSentEvent, None]:
         """The run's events as an EventSource sees them: whatever breaks, it comes back with the last id."""
         last = str(after)
         async with asyncio.timeout(RUN_S):
             while True:
                 try:
-                    async for event in self._connect(run_id, last):
-                        last = event.id
-                        yield event
-                        if json.loads(event.data)["type"] in ("RUN_FINISHED", "RUN_ERROR"):
-                            return
+                    async with aclosing(self._connect(run_id, last)) as events:
+                        async for event in events:
+                            last = event.id
+                            yield event
+                            if json.loads(event.data)["type"] in ("RUN_FINISHED", "RUN_ERROR"):
+                                return
                 except httpx.TransportError:
                     await asyncio.sleep(0.05)
 
-    async def _connect(self, run_id: str, last: str) -> AsyncIterator[ServerSentEvent]:
+    async def _connect(self, run_id: str, last: str) -> AsyncGenerator[ServerSentEvent, None]:
         url = f"{self.url}/api/tasks/{run_id}/events"
         async with (
             httpx.AsyncClient(timeout=httpx.Timeout(10, read=30)) as client,
@@ -127,6 +143,13 @@ class Suite:
             async for event in source.aiter_sse():
                 if event.data:
                     yield event
+
+    async def begun(self, run_id: str) -> None:
+        """Wait for the first text of a run."""
+        async with aclosing(self.events(run_id)) as events:
+            async for event in events:
+                if json.loads(event.data)["type"] == "TEXT_MESSAGE_CONTENT":
+                    return
 
     async def log(self, run_id: str) -> list[Json]:
         """Every event of a run, checked to be numbered 1, 2, 3 …"""

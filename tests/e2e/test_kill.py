@@ -1,18 +1,16 @@
 """Any process may be killed in the middle of a streamed run: the run goes on, and each event arrives once, in order."""
 
-import asyncio
 import json
 from typing import Any
 
 import asyncpg
 import pytest
-from headrace_cli.embedded import postgres
 
 from tests.e2e.suite import Suite
 from tests.support import agui
 from tests.support.openai_server import OpenAiServer, Reply
 
-SLOW = Reply(text="the quick brown fox jumps over the lazy dog " * 6, pace_s=0.02)
+SLOW = Reply(text="the quick brown fox jumps over the lazy dog " * 6, pace_s=0.03)
 TWO_ANSWERS = {
     "version": 1,
     "name": "two answers",
@@ -26,14 +24,12 @@ TWO_ANSWERS = {
 
 async def owner(suite: Suite, run_id: str) -> str:
     """The part that works on a run."""
-    rows = (await asyncio.to_thread(suite.status))["processes"]
-    port = next(row["port"] for row in rows if row["name"] == "postgres")
-    connection = await asyncpg.connect(postgres.url(port, next((suite.home / "secrets").glob("postgres*"))))
+    connection = await asyncpg.connect(suite.database_url())
     try:
-        held_by = await connection.fetchval("SELECT lease_owner FROM runs WHERE run_id = $1::uuid", run_id)
+        held_by = await connection.fetchval("SELECT owner FROM runs WHERE run_id = $1::uuid", run_id)
     finally:
         await connection.close()
-    return next(row["name"] for row in rows if row["pid"] is not None and f"-{row['pid']}-" in f"-{held_by}-")
+    return next(name for name, pid in suite.pids().items() if f"-{pid}-" in held_by)
 
 
 async def follow_and_kill(suite: Suite, run_id: str, *, message: str, victim: str) -> list[dict[str, Any]]:
@@ -46,7 +42,7 @@ async def follow_and_kill(suite: Suite, run_id: str, *, message: str, victim: st
         seen.append(json.loads(event.data))
         if not killed and len(agui.text(seen, f"{run_id}:{message}")) > 20:
             killed = True
-            await asyncio.to_thread(suite.kill, await owner(suite, run_id) if victim == "owner" else victim)
+            suite.kill(await owner(suite, run_id) if victim == "owner" else victim)
     assert killed
     assert ids == list(range(1, len(ids) + 1))
     agui.check(seen)
@@ -98,7 +94,7 @@ async def test_a_service_killed_while_an_answer_streams_does_not_touch_it(
 
 @pytest.mark.parametrize(("victim", "mode"), [("router", "chat"), ("planner", "chat"), ("rag", "qa")])
 async def test_a_run_that_needs_a_killed_service_waits_until_it_is_back(suite: Suite, victim: str, mode: str) -> None:
-    await asyncio.to_thread(suite.kill, victim)
+    suite.kill(victim)
     run_id = await suite.submit({"kind": "conversation", "message": "tell me", "mode": mode})
 
     seen = await suite.log(run_id)

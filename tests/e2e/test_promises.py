@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import httpx
 import redis.asyncio
 
 from tests.e2e.suite import Suite
@@ -16,9 +17,7 @@ async def test_an_empty_redis_in_the_middle_of_ten_runs_loses_nothing(suite: Sui
     body = {"kind": "conversation", "message": "tell me", "mode": "chat"}
     run_ids = await asyncio.gather(*(suite.submit(body) for _ in range(10)))
     watchers = [asyncio.create_task(suite.log(run_id)) for run_id in run_ids]
-    async for event in suite.events(run_ids[0]):
-        if json.loads(event.data)["type"] == "TEXT_MESSAGE_CONTENT":
-            break
+    await suite.begun(run_ids[0])
 
     client = redis.asyncio.from_url(suite.redis_url())
     await client.flushall()
@@ -89,11 +88,7 @@ async def test_a_cancelled_run_aborts_the_call_at_the_provider(suite: Suite, pro
     provider.otherwise = SLOW
     provider.gone.clear()
     run_id = await suite.submit({"kind": "conversation", "message": "tell me", "mode": "chat"})
-    async for event in suite.events(run_id):
-        if json.loads(event.data)["type"] == "TEXT_MESSAGE_CONTENT":
-            break
-
-    import httpx
+    await suite.begun(run_id)
 
     async with httpx.AsyncClient() as client:
         answer = await client.delete(f"{suite.url}/api/tasks/{run_id}")
