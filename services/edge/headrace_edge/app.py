@@ -96,7 +96,8 @@ def _routes(edge: Edge) -> FastAPI:
         exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
     )
     app.state.edge = edge
-    for module in (conversation, tasks, sessions, documents, catalog, health):
+    # In the order of their use: routes are matched one after another.
+    for module in (conversation, health, tasks, sessions, documents, catalog):
         app.include_router(module.router)
     openapi.install(app)
     return app

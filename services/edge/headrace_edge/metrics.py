@@ -19,7 +19,7 @@ SLOW_READERS = Counter("headrace_edge_slow_readers_total", "Connections closed b
 REWATCHES = Counter(
     "headrace_edge_rewatches_total", "Event streams picked up again after an executor went away.", ["cause"]
 )
-CALL_RETRIES = Counter("headrace_edge_call_retries_total", "Unary calls repeated because a service was away.", ["method"])
+CALL_RETRIES = Counter("headrace_edge_call_retries_total", "Unary calls repeated because a service was away.", ["service"])
 CONNECTIONS_REFUSED = Counter(
     "headrace_edge_connections_refused_total", "Connections closed at once or for bad headers.", ["cause"]
 )
