@@ -16,6 +16,8 @@ NAME = "smollm2"
 """The model's name on its server."""
 CONTEXT_TOKENS = 4096
 """Per request."""
+MAX_OUTPUT_TOKENS = 400
+"""So small a model may repeat itself until its context is full."""
 PARALLEL = 2
 """Requests that it answers at once; more of them wait in the server."""
 
@@ -71,6 +73,8 @@ def serve(port: int) -> None:
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 2
     params.cache_ram_mib = 0
+    params.n_predict = MAX_OUTPUT_TOKENS
+    params.sampling.penalty_repeat = 1.1
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())

@@ -72,6 +72,7 @@ def _local(url: str) -> Registry:
         api_base=url,
         api_key_env=LOCAL_KEY_VARIABLE,
         context_tokens=model.CONTEXT_TOKENS,
+        max_output_tokens=model.MAX_OUTPUT_TOKENS,
         timeout_s=LOCAL_TIMEOUT_S,
         structured="schema",
     )

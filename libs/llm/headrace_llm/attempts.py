@@ -49,7 +49,7 @@ class Attempts:
         remaining_s = job.until - self._clock()
         if remaining_s <= 0:
             raise CallTimeout(f"the deadline passed before {job.entry.id} could be asked")
-        answer = self._history.expected_tokens(job.entry.id, max_tokens=job.request.max_tokens)
+        answer = self._history.expected_tokens(job.entry.id, max_tokens=job.call.max_tokens)
         expected_s = self._history.expected_s(job.entry.id)
         return await self._gate.acquire(
             job.entry,

@@ -21,11 +21,11 @@ class History:
         self._default = default_max_tokens
         self._averages: dict[str, _Average] = {}
 
-    def expected_tokens(self, model: str, *, max_tokens: int | None) -> int:
+    def expected_tokens(self, model: str, *, max_tokens: int) -> int:
         """Tokens of an answer to reserve, never more than the caller allows."""
         known = self._averages.get(model)
         guess = self._default if known is None else round(known.completion_tokens * MARGIN) + 1
-        return guess if max_tokens is None else min(guess, max_tokens)
+        return min(guess, max_tokens)
 
     def expected_s(self, model: str) -> float:
         """Seconds that a call takes; 0 before the first."""

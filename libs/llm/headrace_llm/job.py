@@ -50,10 +50,11 @@ class Job:
         prompt = policy.estimate_tokens(message.content for message in request.messages)
         if prompt > SURELY_TOO_LONG * entry.context_tokens:
             raise ProviderRejected(f"about {prompt} tokens of prompt for {entry.id}, which reads {entry.context_tokens}")
+        longest = min(request.max_tokens or entry.max_output_tokens, entry.max_output_tokens)
         return Job(
             request=request,
             entry=entry,
-            call=ProviderCall(entry, request.messages, request.max_tokens, request.temperature, request.schema),
+            call=ProviderCall(entry, request.messages, longest, request.temperature, request.schema),
             prompt_tokens=prompt,
             until=now + request.deadline_s,
             validator=None if request.schema is None else answers.validator(request.schema),

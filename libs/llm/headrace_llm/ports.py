@@ -67,7 +67,7 @@ class ProviderCall:
 
     model: ModelEntry
     messages: Sequence[Message]
-    max_tokens: int | None
+    max_tokens: int
     temperature: float
     schema: Mapping[str, Any] | None
 

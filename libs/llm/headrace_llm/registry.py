@@ -8,6 +8,7 @@ models:
     model: dashscope/qwen-max                            # LiteLLM's name: PROVIDER/MODEL
     api_key_env: DASHSCOPE_API_KEY                       # default: the variable that LiteLLM reads for the provider
     context_tokens: 32768
+    max_output_tokens: 4096
     price: {prompt_usd_per_million: 1.6, completion_usd_per_million: 6.4}
     limits: {rpm: 60, tpm: 100000, account: main}        # models of one provider and account share one limit
     fallbacks: [turbo]
@@ -38,6 +39,8 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 DEFAULT_TIMEOUT_S = 120.0
 """How long one call may take when models.yaml does not say."""
+DEFAULT_MAX_OUTPUT_TOKENS = 4096
+"""The longest answer when models.yaml does not say: a model that repeats itself without end must not run for ever."""
 DEFAULT_CONTEXT_TOKENS = 8192
 """A context that any model of today has."""
 
@@ -81,6 +84,8 @@ class ModelEntry(_Strict):
     api_key_env: VariableName | None = None
     """The environment variable that holds the key; None means the one that LiteLLM reads for the provider."""
     context_tokens: Annotated[int, Field(gt=0)] = DEFAULT_CONTEXT_TOKENS
+    max_output_tokens: Annotated[int, Field(gt=0)] = DEFAULT_MAX_OUTPUT_TOKENS
+    """The longest answer; a caller may ask for less."""
     price: Price | None = None
     limits: Limits = Limits()
     fallbacks: tuple[ModelId, ...] = ()

@@ -1,12 +1,14 @@
 """The one way to start a gRPC service: settings, logs, traces, metrics, health, reflection, drain."""
 
 import asyncio
+import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import prometheus_client
@@ -70,11 +72,28 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
     settings = load(settings_class)
     logs.configure(name, settings.log_level)
     telemetry.configure(name, settings.otlp_endpoint)
+    code = 0
     try:
         uvloop.run(_serve(name, settings, build))
     except InvalidSettings as error:
         print(error, file=sys.stderr)
-        sys.exit(EXIT_CODE)
+        code = EXIT_CODE
+    except Exception:
+        log.exception("ended")
+        code = 1
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process once everything of ours is closed and flushed.
+
+    The interpreter's own teardown of the large libraries takes seconds, and a pod's grace is short.
+    """
+    telemetry.flush()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _serve(name: str, settings: S, build: Callable[[S], AbstractAsyncContextManager[Service]]) -> None:

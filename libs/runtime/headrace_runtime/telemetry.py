@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import grpc
 
+FLUSH_S = 3
+"""Longest wait for a collector at the end of a process."""
+
 _enabled = False
 
 
@@ -27,6 +30,17 @@ def configure(service: str, endpoint: str) -> None:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     trace.set_tracer_provider(provider)
     _enabled = True
+
+
+def flush() -> None:
+    """Send the spans that wait, for at most `FLUSH_S`."""
+    if _enabled:
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, TracerProvider):
+            provider.force_flush(FLUSH_S * 1000)
 
 
 def server_interceptors() -> Sequence[grpc.aio.ServerInterceptor]:

@@ -88,7 +88,9 @@ class LiteLlm:
         if entry.api_key_env:
             missing = [] if self._environment.get(entry.api_key_env) else [entry.api_key_env]
         else:
-            missing = [] if entry.api_base else litellm.validate_environment(entry.model)["missing_keys"]
+            # A provider's address (OLLAMA_API_BASE) is not needed: LiteLLM knows where it is by default.
+            named = () if entry.api_base else litellm.validate_environment(entry.model)["missing_keys"]
+            missing = [name for name in named if not name.endswith("_API_BASE")]
         return (f"{entry.id}: set {' and '.join(missing)} in the environment",) if missing else ()
 
     async def close(self) -> None:
@@ -126,13 +128,12 @@ class LiteLlm:
             "model": entry.model,
             "messages": messages,
             "temperature": call.temperature,
+            "max_tokens": call.max_tokens,
             "timeout": timeout_s,
             "max_retries": 0,
             "num_retries": 0,
             "drop_params": entry.model in self._picky,
         }
-        if call.max_tokens is not None:
-            arguments["max_tokens"] = call.max_tokens
         if entry.api_base:
             arguments["api_base"] = entry.api_base
         if key := self._key(entry):
