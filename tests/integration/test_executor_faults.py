@@ -24,7 +24,7 @@ async def test_emptying_redis_in_the_middle_of_ten_runs_loses_nothing(postgres_u
         watching = [asyncio.create_task(other.log(run.run_id)) for run in runs]
         await eventually(lambda: len(pipelines[0].executed) >= 10)
         await client.flushall()
-        await client.execute_command("CLIENT KILL TYPE pubsub")
+        await client.execute_command("CLIENT KILL TYPE pubsub")  # type: ignore[no-untyped-call]
         for log in await asyncio.gather(*watching):
             agui.check(log)
     await client.aclose()

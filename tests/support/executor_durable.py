@@ -94,7 +94,7 @@ class Executor:
 
     async def log(self, run_id: str, *, after: int = 0, tenant: str = "t") -> list[dict[str, Any]]:
         """Watch to the end; the numbers must follow each other."""
-        seen = []
+        seen: list[dict[str, Any]] = []
         async for seq, event in self.watch(run_id, after=after, tenant=tenant):
             assert seq == after + len(seen) + 1
             seen.append(event)

@@ -19,8 +19,10 @@ from headrace_executor.adapters.postgres.sessions import SessionStore
 from headrace_executor.adapters.postgres.submissions import SubmissionStore
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.adapters.redis_hints import NoHints, RedisHints
+from headrace_executor.driver import Driver
 from headrace_executor.feeds import FeedLimits, Hub
 from headrace_executor.flush import Flusher
+from headrace_executor.journal import BufferLimits
 from headrace_executor.lease import Lease
 from headrace_executor.policy import QueueLimits
 from headrace_executor.ports import Pipeline, Sessions
@@ -113,15 +115,15 @@ class _Parts:
         self.queue = QueueView(self._runs, slots=settings.slots, refresh_s=settings.notice_s)
 
     def worker(self, pipeline: Pipeline) -> Worker:
+        limits = WorkerLimits(slots=self._settings.slots, poll_s=self._settings.poll_s)
+        driver = Driver(pipeline, self._logs, self.flusher, buffer=BufferLimits(), unwind_s=limits.unwind_s)
         return Worker(
-            pipeline,
+            driver,
             self._claims,
-            self._logs,
             lease=self.lease,
-            flusher=self.flusher,
             hub=self.hub,
             hints=self._hints,
-            limits=WorkerLimits(slots=self._settings.slots, poll_s=self._settings.poll_s),
+            limits=limits,
         )
 
     def runs(self, worker: Worker, tasks: Guard) -> Runs:
@@ -172,6 +174,7 @@ async def _pools(settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Pool]
                 size=size,
                 statement_timeout_s=settings.statement_timeout_s,
                 wait_s=settings.start_timeout_s,
+                fixed_plans=name == "work",
             )
         )
         if not pools:

@@ -23,9 +23,13 @@ class Journal(Protocol):
     Every method raises `errors.LeaseLost` once another executor owns the run.
     """
 
-    run: ClaimedRun
-    steps: Mapping[str, StepRecord]
-    """Finished steps by name, those of earlier owners included."""
+    @property
+    def run(self) -> ClaimedRun:
+        """The run that it is the log of."""
+
+    @property
+    def steps(self) -> Mapping[str, StepRecord]:
+        """Finished steps by name, those of earlier owners included."""
 
     def emit(self, *events: Event) -> None:
         """Append events; returns at once."""

@@ -1,42 +1,28 @@
 """Claims runs while there are free slots, and drives each to its end through the pipeline."""
 
 import asyncio
-import enum
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from headrace_runtime import context
 
-from headrace_executor import metrics, policy
-from headrace_executor.errors import LeaseLost, RunFailed, StoreAway, StoreRefused
+from headrace_executor import metrics
+from headrace_executor.driver import Driver, Stop
+from headrace_executor.errors import LeaseLost, StoreAway, StoreRefused
 from headrace_executor.feeds import Hub
-from headrace_executor.flush import Flusher
-from headrace_executor.journal import BufferLimits, RunJournal
 from headrace_executor.lease import Lease
-from headrace_executor.model import Failure, FailureCode, Outcome, RunState
-from headrace_executor.openings import Openings
-from headrace_executor.ports import Pipeline
+from headrace_executor.model import RunState
 from headrace_executor.records import Claim
-from headrace_executor.recovery import read_past
-from headrace_executor.stores import ClaimStore, Hints, LogStore
+from headrace_executor.stores import ClaimStore, Hints
 
 REMEMBERED_RUNS = 64
 """Finished runs whose mean time is `seconds_per_run`."""
 
 log = structlog.get_logger()
-
-
-class Stop(enum.Enum):
-    """Why a run is stopped before its end."""
-
-    CANCEL = "cancel"
-    DRAIN = "drain"
-    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +33,7 @@ class WorkerLimits:
     poll_s: float = 0.5
     """Longest time between two looks at the queue: it covers hints that were lost."""
     unwind_s: float = 5.0
-    """How long a stopped pipeline may take to clean up before it is left behind."""
-    buffer: BufferLimits = field(default_factory=BufferLimits)
+    """How long stopped runs may take to clean up and to store their end."""
 
 
 @dataclass(slots=True)
@@ -63,21 +48,17 @@ class Worker:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        driver: Driver,
         claims: ClaimStore,
-        logs: LogStore,
         *,
         lease: Lease,
-        flusher: Flusher,
         hub: Hub,
         hints: Hints,
         limits: WorkerLimits,
     ) -> None:
-        self._pipeline = pipeline
+        self._driver = driver
         self._claims = claims
-        self._logs = logs
         self._lease = lease
-        self._flusher = flusher
         self._hub = hub
         self._hints = hints
         self._limits = limits
@@ -221,10 +202,9 @@ class Worker:
         feed.advance(owned.claim.last_seq, ended=False)
         feed.local = True
         started = time.monotonic()
-        state = "lost"
+        state: RunState | None = None
         try:
-            journal = await self._journal(owned.claim)
-            state = await self._drive(owned, journal)
+            state = await self._driver.drive(owned.claim, owned.stop)
         except LeaseLost:
             log.warning("run_lost", attempt=run.attempt)
         except (StoreAway, StoreRefused) as error:
@@ -233,86 +213,12 @@ class Worker:
             log.exception("run_broke_off")
         finally:
             feed.local = False
-            metrics.ENDED.labels(state).inc()
-        if state == "lost":
+            metrics.ENDED.labels(state or "lost").inc()
+        if state is None:
             await self._give_up(owned)
-        elif state != RunState.QUEUED:
+        elif state is not RunState.QUEUED:
             self._seconds.append(time.monotonic() - started)
             metrics.RUN_SECONDS.labels(run.kind.value).observe(time.monotonic() - started)
-
-    async def _journal(self, claim: Claim) -> RunJournal:
-        steps, openings = None, Openings()
-        if claim.run.attempt > 1:
-            steps, openings = await read_past(self._logs, claim.run.run_id)
-        return RunJournal(
-            claim.run,
-            last_seq=claim.last_seq,
-            mark=self._flusher.mark,
-            limits=self._limits.buffer,
-            steps=steps,
-            openings=openings,
-        )
-
-    async def _drive(self, owned: _Owned, journal: RunJournal) -> str:
-        """Take the run to its end and say how it ended. Raises `LeaseLost`."""
-        claim = owned.claim
-        if claim.cancel_requested:
-            await journal.cancel()
-            return RunState.CANCELLED
-        if policy.too_many_takeovers(claim.takeovers):
-            await journal.fail(Failure(FailureCode.INTERNAL, _gave_up(claim.takeovers)))
-            return RunState.FAILED
-        left = (claim.run.deadline - datetime.now(UTC)).total_seconds()
-        task = asyncio.create_task(self._pipeline.run(journal), name=f"pipeline {claim.run.run_id}")
-        waits: set[asyncio.Future[Any]] = {task, owned.stop}
-        await asyncio.wait(waits, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return await self._conclude(task, journal)
-        await self._unwind(task)
-        if not owned.stop.done():
-            text = "the run was not done by its deadline; submit a smaller one"
-            await journal.fail(Failure(FailureCode.DEADLINE, text))
-            return RunState.FAILED
-        return await self._stopped(owned.stop.result(), journal)
-
-    async def _conclude(self, task: asyncio.Task[Outcome], journal: RunJournal) -> str:
-        if task.cancelled():
-            await journal.fail(Failure(FailureCode.INTERNAL, "something inside the executor stopped the run"))
-            return RunState.FAILED
-        try:
-            outcome = task.result()
-        except LeaseLost:
-            raise
-        except RunFailed as error:
-            await journal.fail(error.failure)
-            return RunState.FAILED
-        except Exception:
-            log.exception("pipeline_failed")
-            text = "something broke inside the executor; its log has the run's id"
-            await journal.fail(Failure(FailureCode.INTERNAL, text))
-            return RunState.FAILED
-        await journal.succeed(outcome)
-        return RunState.SUCCEEDED
-
-    async def _stopped(self, why: Stop, journal: RunJournal) -> str:
-        match why:
-            case Stop.CANCEL:
-                await journal.cancel()
-                return RunState.CANCELLED
-            case Stop.DRAIN:
-                await journal.hand_back()
-                return RunState.QUEUED
-            case Stop.LOST:
-                journal.lose()
-                raise LeaseLost(journal.run.run_id)
-
-    async def _unwind(self, task: asyncio.Task[Outcome]) -> None:
-        task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=self._limits.unwind_s)
-        if not done:
-            log.error("pipeline_does_not_stop")
-        elif not task.cancelled() and task.exception() is not None:
-            log.info("pipeline_stopped", error=repr(task.exception()))
 
     async def _give_up(self, owned: _Owned) -> None:
         """Put a run back that may still be ours in the database although nobody works on it."""
@@ -323,10 +229,3 @@ class Worker:
             except (StoreAway, StoreRefused) as error:
                 log.warning("give_up_failed", error=str(error))
                 await asyncio.sleep(self._limits.poll_s)
-
-
-def _gave_up(takeovers: int) -> str:
-    return (
-        f"the run was taken over {takeovers} times and no step of it finished in between: each executor that worked on it "
-        "died or broke off; it is not given to another one"
-    )

@@ -66,15 +66,21 @@ class Pool:
 
 
 @asynccontextmanager
-async def open_pool(dsn: str, *, name: str, size: int, statement_timeout_s: float, wait_s: float) -> AsyncIterator[Pool]:
-    """Open a pool, waiting up to `wait_s` for a Postgres that is still starting. Raises `StoreAway`."""
+async def open_pool(
+    dsn: str, *, name: str, size: int, statement_timeout_s: float, wait_s: float, fixed_plans: bool = False
+) -> AsyncIterator[Pool]:
+    """Open a pool, waiting up to `wait_s` for a Postgres that is still starting. Raises `StoreAway`.
+
+    With `fixed_plans` a statement is planned once per connection, through indexes. For the few large statements of the hot
+    path: planning them costs more than running them.
+    """
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(_AWAY),
         stop=tenacity.stop_after_delay(wait_s),
         wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0),
     )
     try:
-        pool: asyncpg.Pool[asyncpg.Record] = await retrying(_create, dsn, name, size, statement_timeout_s)
+        pool: asyncpg.Pool[asyncpg.Record] = await retrying(_create, dsn, name, size, statement_timeout_s, fixed_plans)
     except tenacity.RetryError as error:
         raise StoreAway("the database did not answer at start") from error.last_attempt.exception()
     try:
@@ -86,7 +92,12 @@ async def open_pool(dsn: str, *, name: str, size: int, statement_timeout_s: floa
             pool.terminate()
 
 
-async def _create(dsn: str, name: str, size: int, statement_timeout_s: float) -> "asyncpg.Pool[asyncpg.Record]":
+async def _create(
+    dsn: str, name: str, size: int, statement_timeout_s: float, fixed_plans: bool
+) -> "asyncpg.Pool[asyncpg.Record]":
+    settings = {"application_name": f"headrace-executor-{name}", "jit": "off"}
+    if fixed_plans:
+        settings |= {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -95,5 +106,5 @@ async def _create(dsn: str, name: str, size: int, statement_timeout_s: float) ->
         command_timeout=statement_timeout_s,
         max_inactive_connection_lifetime=300,
         reset=_as_it_was,
-        server_settings={"application_name": f"headrace-executor-{name}", "jit": "off"},
+        server_settings=settings,
     )
