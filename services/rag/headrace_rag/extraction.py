@@ -89,8 +89,7 @@ def read_keywords(answer: str, query: str) -> Keywords:
     """The keywords of an answer that satisfies KEYWORDS_SCHEMA; where it has none of a kind, the query itself."""
     value = json.loads(answer)
     fallback = keywords_without_model(query)
-    themes = [word for word in map(str.strip, value["themes"]) if word]
-    names = [word for word in map(str.strip, value["names"]) if word]
+    themes, names = (tuple(filter(None, map(str.strip, value[kind]))) for kind in ("themes", "names"))
     return Keywords(themes or fallback.themes, names or fallback.names)
 
 

@@ -12,13 +12,15 @@ from headrace_llm.usage import Usage
 from headrace_runtime.errors import NotFound, ServiceError, Unavailable
 
 from headrace_rag import metrics
-from headrace_rag.errors import Draining, IndexFailed, LeaseLost, TooManyWriters, WorkspaceBusy
+from headrace_rag.errors import Draining, IndexFailed, LeaseLost, StoreAway, TooManyWriters, WorkspaceBusy
 from headrace_rag.job import Job
 from headrace_rag.model import Document, Source, Space, State
 from headrace_rag.ports import Documents, Index, WriterLock
 
 MARGIN_S, MARGIN_SHARE = 1.0, 0.1
 """Kept of a caller's deadline for the way back: so much, or this share of a short one."""
+GRACE_S = 15.0
+"""How long the index may take to end in order once the time is over."""
 CANCELLED = "the caller went away; what was done is kept for the next try"
 GAVE_UP = "another document of the workspace was being read for too long; ingest it again"
 
@@ -98,6 +100,9 @@ class Writer:
             await asyncio.wait_for(self._idle(), wait_s)
         except TimeoutError:
             log.warning("writers_left_behind", writers=len(self._jobs))
+            for task in tuple(self._jobs):
+                task.cancel()
+            await self._idle()
 
     async def _idle(self) -> None:
         while self._jobs:
@@ -154,9 +159,10 @@ class Writer:
         with metrics.INGEST_SECONDS.time():
             await self._documents.start(space, source)
             try:
-                if changed:
-                    await self._index.remove(space, source.document_id, job)
-                chunks = await self._index.add(space, source, job)
+                async with _no_longer_than(job):
+                    if changed:
+                        await self._index.remove(space, source.document_id, job)
+                    chunks = await self._index.add(space, source, job)
                 await self._documents.finish(space, source.document_id, chunks=chunks)
             except ServiceError as error:
                 log.info("ingest_failed", reason=error.reason, code=error.code.name)
@@ -177,7 +183,8 @@ class Writer:
             await self._found(space, document_id)
             job.begun = True
             await self._documents.hide(space, document_id)
-            await self._index.remove(space, document_id, job)
+            async with _no_longer_than(job):
+                await self._index.remove(space, document_id, job)
             await self._documents.remove(space, document_id)
 
     async def _found(self, space: Space, document_id: str) -> Document:
@@ -218,6 +225,16 @@ class Writer:
             turn, users = self._turns.pop(space)
             if users > 1:
                 self._turns[space] = (turn, users - 1)
+
+
+@asynccontextmanager
+async def _no_longer_than(job: Job) -> AsyncIterator[None]:
+    """A stopped job ends by itself, in order. One that does not, on a connection that died without a word, is cut off."""
+    try:
+        async with asyncio.timeout(job.remaining_s() + GRACE_S):
+            yield
+    except TimeoutError:
+        raise StoreAway("the index did not end in time") from None
 
 
 async def _acquire(lock: asyncio.Lock | asyncio.Semaphore, job: Job) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,22 +240,29 @@ async def open_index(
         tokens = await asyncio.to_thread(Tokens.load)
         vectors = Vectors(embedder, tokens)
         kit = _Kit(tools, models, vectors, tokens, pool, limits, folder)
-        with _foreign_errors(), library.quiet():
-            client = await tools.client_manager.get_client(vector_storage="PGVectorStorage")
-            if client.workspace:
-                raise library.ForbiddenVariable
-            first = await kit.make(Space("", ""))
-            table = first.rag.chunks_vdb.table_name
-            await instances.close(first.rag)
-        passages = PostgresPassages(
-            pool, table=table, vectors=vectors.name, min_score=limits.min_score, exact_chunks=limits.exact_chunks
-        )
         kept = Instances(kit.make, limit=limits.workspaces_open)
-        try:
+        async with _connected(tools), aclosing(kept):
+            with _foreign_errors(), library.quiet():
+                first = await kit.make(Space("", ""))
+                table = first.rag.chunks_vdb.table_name
+                await instances.close(first.rag)
+            passages = PostgresPassages(
+                pool, table=table, vectors=vectors.name, min_score=limits.min_score, exact_chunks=limits.exact_chunks
+            )
             yield LightRagIndex(kit, kept, passages)
-        finally:
-            await kept.close()
-            await tools.client_manager.release_client(client)
+
+
+@asynccontextmanager
+async def _connected(tools: Library) -> AsyncIterator[None]:
+    """LightRAG's pool, held open: it closes with the last instance that uses it."""
+    with _foreign_errors(), library.quiet():
+        client = await tools.client_manager.get_client(vector_storage="PGVectorStorage")
+    try:
+        if client.workspace:
+            raise library.ForbiddenVariable
+        yield
+    finally:
+        await tools.client_manager.release_client(client)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Instances:
             kept.users -= 1
             await self._trim()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close every instance. None may be in use."""
         while self._kept:
             await self._close(self._kept.popitem()[1])

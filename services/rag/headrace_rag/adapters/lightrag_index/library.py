@@ -132,9 +132,8 @@ def _variables(dsn: str, *, connections: int, statement_timeout_s: float) -> Map
         "POSTGRES_MAX_CONNECTIONS": str(connections),
         "POSTGRES_SERVER_SETTINGS": "&".join(f"{name}={value}" for name, value in server.items()),
         "POSTGRES_VECTOR_INDEX_TYPE": "HNSW",
-        "POSTGRES_CONNECTION_RETRIES": "3",
-        "POSTGRES_CONNECTION_RETRY_BACKOFF": "0.2",
-        "POSTGRES_CONNECTION_RETRY_BACKOFF_MAX": "1",
+        # With more, connecting anew waits for ever, for a lock that it holds itself; asyncpg's pool connects anew anyway.
+        "POSTGRES_CONNECTION_RETRIES": "1",
         "POSTGRES_POOL_CLOSE_TIMEOUT": "2",
     }
 
