@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncpg
@@ -86,7 +86,7 @@ class BareSse:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def serve_bare(app: BareSse) -> AsyncIterator[int]:
+async def serve_bare(app: BareSse) -> AsyncGenerator[int, None]:
     """Serve it with uvicorn on a free port for as long as the iterator lives."""
     port = free_port()
     config = uvicorn.Config(

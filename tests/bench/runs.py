@@ -27,7 +27,7 @@ WAITING = {
     "output": "${nodes.a.output}",
 }
 """The model double holds its answer to a prompt that starts with WAIT."""
-PATHS = {
+PATHS: dict[str, tuple[str, dict[str, object]]] = {
     "page": ("/api/page/generate", {"blueprint": BLUEPRINT}),
     "conversation": ("/api/conversation/stream", {"message": "Hello there!", "mode": "chat"}),
 }

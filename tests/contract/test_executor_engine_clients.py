@@ -78,7 +78,7 @@ class World:
     """One server with the three services, and a channel to it."""
 
     def __init__(self) -> None:
-        self.router, self.planner, self.rag = Router(), Planner(), Rag()
+        self.router, self.planner, self.rag = Router(), Planner(), Rag()  # type: ignore[abstract]
         self.service = serve.Service(
             (
                 serve.Endpoint(

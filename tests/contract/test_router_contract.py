@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -122,7 +123,7 @@ async def test_a_caller_in_a_hurry_gets_the_best_neighbour_in_time(
     ],
 )
 async def test_a_wrong_request_is_refused_with_its_fields(
-    stub: router_pb2_grpc.RouterServiceAsyncStub, fields: dict[str, object], wrong: list[str]
+    stub: router_pb2_grpc.RouterServiceAsyncStub, fields: dict[str, Any], wrong: list[str]
 ) -> None:
     with pytest.raises(errors.InvalidArgument) as caught:
         await route(stub, **fields)

@@ -51,7 +51,7 @@ async def process(folder: Path, postgres_url: str, redis_url: str, **fields: str
     )
     channel = channels.open_channel(listen)
     try:
-        health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        health = health_pb2_grpc.HealthStub(channel)
         await health.Check(health_pb2.HealthCheckRequest(), timeout=READY_S, wait_for_ready=True)
         yield child, pb_grpc.ExecutorServiceStub(channel)
     finally:

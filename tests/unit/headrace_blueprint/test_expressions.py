@@ -57,7 +57,7 @@ def test_an_expression_evaluates_to_json(source: str, value: Any) -> None:
 )
 def test_what_an_expression_names(source: str, names: set[str], needs: set[str], inputs: set[str], loops: bool) -> None:
     expression = compile_expression(source)
-    assert (expression.names, expression.needs, expression.inputs) == (names, needs, inputs)
+    assert [set(expression.names), set(expression.needs), set(expression.inputs)] == [names, needs, inputs]
     assert expression.has_comprehension is loops
 
 

@@ -3,6 +3,7 @@
 import jsonschema
 import pytest
 from headrace_blueprint import tools, validation
+from headrace_blueprint.faults import Fault
 from headrace_planner import library, policy, questions
 from headrace_planner.model import RUNNABLE, Intent, Request, Turn
 
@@ -58,7 +59,7 @@ def test_the_last_turns_are_told_when_there_is_room() -> None:
 
 def test_a_repair_shows_the_last_draft_and_its_faults() -> None:
     question = questions.first(BRIEF, Request("acme", Intent.BUILD, "x"), context_tokens=4096, max_tokens=700)
-    again = questions.again(question, '{"name":"y"}', [policy.Fault("/nodes", "missing")], library=LIBRARY)
+    again = questions.again(question, '{"name":"y"}', [Fault("/nodes", "missing")], library=LIBRARY)
     assert again[:2] == question
     assert [message.role for message in again] == ["system", "user", "assistant", "user"]
     assert "- /nodes: missing" in again[3].content

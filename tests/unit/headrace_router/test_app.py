@@ -18,7 +18,7 @@ def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         yield ScriptedModels()
 
     monkeypatch.setenv("HEADRACE_LLM_MODELS_FILE", str(tmp_path / "models.yaml"))
-    monkeypatch.setattr(app.llm, "model_client", models)
+    monkeypatch.setattr("headrace_router.app.llm.model_client", models)
 
 
 async def test_the_embedder_is_held_open_until_the_service_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ async def test_the_embedder_is_held_open_until_the_service_ends(monkeypatch: pyt
         finally:
             closed.set()
 
-    monkeypatch.setattr(app.embeddings, "open_embedder", opened)
+    monkeypatch.setattr("headrace_router.app.embeddings.open_embedder", opened)
     async with app.service(Settings()) as service:
         async with asyncio.timeout(5):
             while not embedder.requests:
@@ -48,7 +48,7 @@ async def test_without_the_weights_the_process_is_told_to_end(monkeypatch: pytes
         raise FileNotFoundError("install the weights")
         yield FakeEmbedder()
 
-    monkeypatch.setattr(app.embeddings, "open_embedder", missing)
+    monkeypatch.setattr("headrace_router.app.embeddings.open_embedder", missing)
     async with app.service(Settings()) as service:
         assert service.failed is not None
         with pytest.raises(FileNotFoundError, match="install the weights"):

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ from headrace_runtime import logs
 
 
 @pytest.fixture
-def _restored():
+def _restored() -> Iterator[None]:
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
     yield
     structlog.reset_defaults()
