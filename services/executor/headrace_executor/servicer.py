@@ -10,7 +10,7 @@ from headrace_llm.client import ModelSignals
 from headrace_runtime import errors
 
 from headrace_executor import codec, ids
-from headrace_executor.model import Priority
+from headrace_executor.model import Priority, Run
 from headrace_executor.queue_view import QueueView
 from headrace_executor.records import RunFilter
 from headrace_executor.service import Runs, SubmitRequest
@@ -42,13 +42,27 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
 
     async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:  # noqa: N802
         """Accept a run."""
+        run, created = await self._submit(request)
+        return pb.SubmitRunResponse(run=codec.run(run), created=created)
+
+    async def StartRun(  # noqa: N802
+        self, request: pb.StartRunRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[pb.StartRunResponse]:
+        """Accept a run and stream its events."""
+        run, _ = await self._submit(request.submit)
+        told = codec.run(run)
+        async for batch in self._watchers.watch(run.tenant_id, run.run_id, after=0):
+            yield pb.StartRunResponse(run=told, events=[pb.Event(seq=seq, data=data) for seq, data in batch])
+            told = None
+
+    async def _submit(self, request: pb.SubmitRunRequest) -> tuple[Run, bool]:
         kind = codec.KINDS.get(request.kind)
         if kind is None:
             raise codec.invalid("kind", "must be one of RunKind")
         if request.priority and request.priority not in codec.PRIORITIES:
             raise codec.invalid("priority", "must be one of Priority")
         traceparent = request.traceparent
-        run, created = await self._runs.submit(
+        return await self._runs.submit(
             SubmitRequest(
                 tenant_id=codec.tenant(request.tenant_id),
                 request_id=codec.name("request_id", request.request_id, required=False),
@@ -59,7 +73,6 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
                 body=request.body,
             )
         )
-        return pb.SubmitRunResponse(run=codec.run(run), created=created)
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:  # noqa: N802
         """Answer with one run."""

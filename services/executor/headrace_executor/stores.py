@@ -120,8 +120,8 @@ class SessionStore(Protocol):
 class UpkeepStore(Protocol):
     """What nobody's request pays for."""
 
-    async def waiting(self, *, limit: int, quiet_s: float) -> Sequence[Waiting]:
-        """The first queued runs, those that have heard nothing for a while."""
+    async def waiting(self, *, limit: int, quiet_s: float, waited_s: float) -> Sequence[Waiting]:
+        """The first queued runs, those that have waited for a while and heard nothing for another."""
 
     async def notice(self, notices: Sequence[Notice]) -> Sequence[str]:
         """Append an event to each run that still waits, and return those."""

@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 import orjson
 import structlog
 from headrace_llm.client import ModelSignals
+from headrace_runtime import errors
 
 from headrace_executor import events, metrics, policy
-from headrace_executor.errors import StoreAway, StoreRefused
+from headrace_executor.errors import StoreRefused
 from headrace_executor.queue_view import QueueView
 from headrace_executor.records import Notice
 from headrace_executor.stores import Hints, UpkeepStore
 
+FIRST_NOTICE = 0.1
+"""The part of `notice_s` after which a waiting run hears of its place for the first time; most are claimed sooner."""
 OVERDUE_BATCH = 100
 """Runs past their deadline that one round ends."""
 
@@ -62,7 +65,7 @@ class Upkeep:
     async def tend_queue(self) -> None:
         """Tell waiting runs their place and end those that waited too long, until cancelled."""
         while True:
-            await asyncio.sleep(self._limits.notice_s)
+            await asyncio.sleep(self._limits.notice_s / 2)
             await self._try("notices", self._notify)
             await self._try("overdue", self._overdue)
 
@@ -84,12 +87,15 @@ class Upkeep:
     async def _try(self, job: str, action: Callable[[], Awaitable[int]]) -> None:
         try:
             metrics.UPKEEP.labels(job).inc(await action())
-        except (StoreAway, StoreRefused) as error:
+        except (errors.ServiceError, StoreRefused) as error:
             metrics.UPKEEP_FAILED.labels(job).inc()
             log.warning("upkeep_failed", job=job, error=str(error))
 
     async def _notify(self) -> int:
-        waiting = await self._store.waiting(limit=self._limits.notice_runs, quiet_s=self._limits.notice_s)
+        limits = self._limits
+        waiting = await self._store.waiting(
+            limit=limits.notice_runs, quiet_s=limits.notice_s, waited_s=limits.notice_s * FIRST_NOTICE
+        )
         fleet = self._queue.fleet()
         limited_by = "quota" if any(s.queue_depth or s.throttled_ratio for s in self._signals()) else "slots"
         notices = []

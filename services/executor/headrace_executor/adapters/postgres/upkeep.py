@@ -18,7 +18,7 @@ SELECT t.run_id::text, t.fence, t.position, r.noticed_position AS noticed
 FROM (SELECT run_id, fence, row_number() OVER (ORDER BY priority, share, run_id) AS position
       FROM ({TURNS}) q ORDER BY position LIMIT $1) t
 JOIN runs r USING (run_id)
-WHERE r.created_at < now() - $2 * interval '1 second'
+WHERE r.created_at < now() - $3 * interval '1 second'
   AND (r.noticed_at IS NULL OR r.noticed_at < now() - $2 * interval '1 second')
 """
 _NOTICE = """
@@ -47,9 +47,9 @@ class UpkeepStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def waiting(self, *, limit: int, quiet_s: float) -> Sequence[Waiting]:
-        """The first `limit` queued runs, those that have heard nothing for `quiet_s` seconds."""
-        found = await self._pool.fetch(_WAITING, limit, quiet_s)
+    async def waiting(self, *, limit: int, quiet_s: float, waited_s: float) -> Sequence[Waiting]:
+        """Of the first `limit` queued runs those that waited `waited_s` seconds and heard nothing for `quiet_s`."""
+        found = await self._pool.fetch(_WAITING, limit, quiet_s, waited_s)
         return [Waiting(row["run_id"], row["fence"], row["position"], row["noticed"]) for row in found]
 
     async def notice(self, notices: Sequence[Notice]) -> Sequence[str]:
