@@ -221,19 +221,13 @@ async def test_a_body_of_another_type_is_415(edge: Suite) -> None:
     problem(await edge.client.post("/api/conversation", content=b'{"message":"x"}'), 415)
 
 
-async def test_a_wrong_blueprint_is_refused_whole_with_every_fault(edge: Suite) -> None:
-    nodes = [
-        {"id": "a", "kind": "compute", "expr": "nodes.b.output"},
-        {"id": "b", "kind": "compute", "expr": "nodes.a.output"},
-        {"id": "c", "kind": "data", "tool": "no_such_tool", "args": {}},
-    ]
-    blueprint = {**PAGE["blueprint"], "nodes": nodes, "output": "${nodes.a.output}"}
+async def test_every_fault_that_the_executor_finds_is_told_with_its_place(edge: Suite) -> None:
+    faults = tuple(errors.Violation(f"/blueprint/nodes/{n}", f"fault {n}") for n in range(2))
+    edge.executor.refuse = errors.InvalidArgument("the blueprint cannot be run", violations=faults)
     for path, body in (("/api/page/generate", {}), ("/api/tasks", {"kind": "page"})):
-        found = problem(await edge.client.post(path, json={**body, "blueprint": blueprint}), 422)
-        places = {error["loc"][1] for error in found["errors"]}
-        assert len(places) >= 2
-        assert all(place.startswith("/blueprint/nodes") for place in places)
-    assert edge.executor.submits == 0
+        found = problem(await edge.client.post(path, json={**PAGE, **body}), 422)
+        assert found["errors"] == [{"loc": ["body", f"/blueprint/nodes/{n}"], "msg": f"fault {n}"} for n in range(2)]
+    assert not edge.executor.runs
 
 
 async def test_an_unknown_workspace_is_404_and_a_known_one_or_the_default_is_not(edge: Suite) -> None:

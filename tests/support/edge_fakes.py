@@ -119,6 +119,14 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
             raise errors.Unavailable("the answer is lost")
         return pb.SubmitRunResponse(run=found.run, created=True)
 
+    async def StartRun(self, request: pb.StartRunRequest, context: Context) -> AsyncIterator[pb.StartRunResponse]:
+        run: pb.Run | None = (await self.SubmitRun(request.submit, context)).run
+        assert run is not None
+        watch = pb.WatchRunRequest(tenant_id=run.tenant_id, run_id=run.run_id)
+        async for answer in self.WatchRun(watch, context):
+            yield pb.StartRunResponse(run=run, events=answer.events)
+            run = None
+
     def _find(self, tenant: str, run_id: str) -> FakeRun:
         found = self.runs.get(run_id)
         if found is None or found.run.tenant_id != tenant:

@@ -63,7 +63,7 @@ def problem_of(error: errors.ServiceError) -> Problem:
     """Map what a service answered to what the client is told."""
     status = _REASON_STATUS.get(error.reason) or _STATUS.get(type(error), 500)
     detail = INTERNAL_DETAIL if status == 500 else error.message
-    faults = tuple(Fault((v.field,), v.message) for v in error.violations)
+    faults = tuple(Fault(("body", v.field) if v.field.startswith("/") else (v.field,), v.message) for v in error.violations)
     return Problem(status, error.reason, detail, faults, retry_after(status, error.retry_after_s))
 
 

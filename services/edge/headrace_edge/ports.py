@@ -36,6 +36,12 @@ class Runs(Protocol):
     async def submit(self, submission: Submission) -> Run:
         """Take a run on; repeated while the executor is away, under the same request id."""
 
+    async def start(self, submission: Submission) -> tuple[Run, AsyncGenerator[Sequence[Event], None]]:
+        """Take a run on and watch it from its first event, in one call that is made once.
+
+        The events' generator raises as `watch` does.
+        """
+
     async def get(self, tenant: str, run_id: str, *, wait_s: int = 0) -> RunRecord:
         """Read a run, waiting up to `wait_s` for its end."""
 

@@ -4,9 +4,9 @@ import uuid
 
 from headrace_runtime import context
 
-from headrace_edge import blueprints, policy
+from headrace_edge import policy
 from headrace_edge.auth import Caller
-from headrace_edge.bodies import MAX_RUN_BODY_BYTES, ConversationBody, PageBody, RunBody
+from headrace_edge.bodies import MAX_RUN_BODY_BYTES, ConversationBody, RunBody
 from headrace_edge.edge import Edge
 from headrace_edge.middleware.admission import too_large
 from headrace_edge.model import Run, RunKind, Submission
@@ -21,30 +21,35 @@ async def submit(
     edge: Edge, caller: Caller, body: RunBody, *, kind: RunKind, execute: bool, idempotency_key: str | None, priority: str
 ) -> Run:
     """Submit a run. `priority` holds when the body names none. Raises Refused, ServiceError."""
-    request_id = run_request_id(idempotency_key)
-    if isinstance(body, PageBody):
-        blueprints.require_valid(body.blueprint)
-    if isinstance(body, ConversationBody) and body.workspace not in (None, DEFAULT_WORKSPACE):
-        await edge.documents.require_workspace(caller.tenant, body.workspace)
-    return await submit_bytes(
-        edge,
-        Submission(
-            tenant=caller.tenant,
-            request_id=request_id,
-            kind=kind,
-            body=body.run_body(execute=execute),
-            session_id=body.session_id or "",
-            priority=body.priority or priority,
-            traceparent=context.traceparent(),
-        ),
+    return await edge.runs.submit(
+        await prepared(edge, caller, body, kind=kind, execute=execute, idempotency_key=idempotency_key, priority=priority)
     )
 
 
-async def submit_bytes(edge: Edge, submission: Submission) -> Run:
-    """Submit what is ready. Raises Refused (413) when it is more than the executor takes, ServiceError."""
+async def prepared(
+    edge: Edge, caller: Caller, body: RunBody, *, kind: RunKind, execute: bool, idempotency_key: str | None, priority: str
+) -> Submission:
+    """Check a body and make its submission. Raises Refused, ServiceError."""
+    request_id = run_request_id(idempotency_key)
+    if isinstance(body, ConversationBody) and body.workspace not in (None, DEFAULT_WORKSPACE):
+        await edge.documents.require_workspace(caller.tenant, body.workspace)
+    made = Submission(
+        tenant=caller.tenant,
+        request_id=request_id,
+        kind=kind,
+        body=body.run_body(execute=execute),
+        session_id=body.session_id or "",
+        priority=body.priority or priority,
+        traceparent=context.traceparent(),
+    )
+    require_size(made)
+    return made
+
+
+def require_size(submission: Submission) -> None:
+    """Raise Refused (413) when a body is more than the executor takes."""
     if len(submission.body) > MAX_RUN_BODY_BYTES:
         raise Refused(too_large(MAX_RUN_BODY_BYTES))
-    return await edge.runs.submit(submission)
 
 
 def run_request_id(idempotency_key: str | None) -> str:

@@ -27,16 +27,20 @@ class Watcher:
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
 
-    async def follow(self, tenant: str, run_id: str, *, after: int) -> AsyncGenerator[Sequence[Event], None]:
+    async def follow(
+        self, tenant: str, run_id: str, *, after: int, opened: AsyncGenerator[Sequence[Event], None] | None = None
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Events after `after`, in batches, until the run's last one; none when `after` is past the end of an ended run.
 
-        Raises Unavailable once `retry_s` have passed without progress, and whatever else the executor answers.
+        `opened` is a stream of them that is open already; it is closed here. Raises Unavailable once `retry_s` have
+        passed without progress, and whatever else the executor answers.
         """
         last = after
         patience = _Patience(self)
         while True:
             try:
-                async with aclosing(self.runs.watch(tenant, run_id, after=last)) as batches:
+                stream, opened = opened or self.runs.watch(tenant, run_id, after=last), None
+                async with aclosing(stream) as batches:
                     async for batch in batches:
                         fresh = _after(batch, last)
                         if fresh:

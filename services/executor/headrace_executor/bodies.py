@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from headrace_blueprint import tools, validation
-from headrace_blueprint.faults import pointer
+from headrace_blueprint.faults import Fault, pointer
 from headrace_runtime.errors import InvalidArgument, Violation
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -118,7 +118,7 @@ def check(kind: RunKind, data: bytes, *, models: Sequence[str]) -> Checked:
     blueprint = getattr(body, "blueprint", None)
     if blueprint is not None:
         faulty = validation.validate(blueprint, tools=tools.SCHEMAS, kinds=RUNNABLE)
-        found += [Violation(f"/blueprint{fault.pointer}", fault.message) for fault in faulty]
+        found += [Violation(f"/blueprint{fault.pointer}", _told(fault)) for fault in faulty]
     if found:
         raise _invalid(found)
     return _meaning(body)
@@ -185,3 +185,7 @@ def _invalid(violations: Sequence[Violation]) -> InvalidArgument:
     first = shown[0]
     rest = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     return InvalidArgument(f"{first.field}: {first.message}{rest}", violations=shown)
+
+
+def _told(fault: Fault) -> str:
+    return f"{fault.message}: {fault.hint}" if fault.hint else fault.message

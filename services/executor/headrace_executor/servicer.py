@@ -50,7 +50,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
     ) -> AsyncIterator[pb.StartRunResponse]:
         """Accept a run and stream its events."""
         run, _ = await self._submit(request.submit)
-        told = codec.run(run)
+        told: pb.Run | None = codec.run(run)
         async for batch in self._watchers.watch(run.tenant_id, run.run_id, after=0):
             yield pb.StartRunResponse(run=told, events=[pb.Event(seq=seq, data=data) for seq, data in batch])
             told = None

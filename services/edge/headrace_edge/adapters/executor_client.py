@@ -1,11 +1,13 @@
 """The executor's three services as ports: requests encoded, answers decoded into the edge's shapes."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import grpc
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as grpc_pb
+from headrace_runtime import errors
 
 from headrace_edge.adapters import decoding
 from headrace_edge.adapters.calls import Caller
@@ -23,17 +25,23 @@ class ExecutorRuns:
 
     async def submit(self, submission: Submission) -> Run:
         """See the port."""
-        request = pb.SubmitRunRequest(
-            tenant_id=submission.tenant,
-            request_id=submission.request_id,
-            session_id=submission.session_id,
-            kind=f"RUN_KIND_{submission.kind.upper()}",
-            priority=f"PRIORITY_{(submission.priority or 'unspecified').upper()}",
-            traceparent=submission.traceparent,
-            body=submission.body,
-        )
-        answer: pb.SubmitRunResponse = await self._caller.repeatable(self._stub.SubmitRun, request)
+        answer: pb.SubmitRunResponse = await self._caller.repeatable(self._stub.SubmitRun, _request(submission))
         return decoding.run(answer.run)
+
+    async def start(self, submission: Submission) -> tuple[Run, AsyncGenerator[Sequence[Event], None]]:
+        """See the port."""
+        request = pb.StartRunRequest(submit=_request(submission))
+        answers = self._caller.stream(self._stub.StartRun, request, timeout_s=self._watch_max_s)
+        try:
+            async with asyncio.timeout(self._caller.timeout_s):
+                first: pb.StartRunResponse = await anext(answers)
+        except TimeoutError as error:
+            await answers.aclose()
+            raise errors.DeadlineExceeded("the executor service did not answer in time") from error
+        except BaseException:
+            await answers.aclose()
+            raise
+        return decoding.run(first.run), _events(first, answers)
 
     async def get(self, tenant: str, run_id: str, *, wait_s: int = 0) -> RunRecord:
         """See the port."""
@@ -85,6 +93,27 @@ class ExecutorRuns:
             seconds_per_run=answer.seconds_per_run,
             models={one.model: decoding.state(one) for one in answer.models},
         )
+
+
+def _request(submission: Submission) -> pb.SubmitRunRequest:
+    return pb.SubmitRunRequest(
+        tenant_id=submission.tenant,
+        request_id=submission.request_id,
+        session_id=submission.session_id,
+        kind=f"RUN_KIND_{submission.kind.upper()}",
+        priority=f"PRIORITY_{(submission.priority or 'unspecified').upper()}",
+        traceparent=submission.traceparent,
+        body=submission.body,
+    )
+
+
+async def _events(
+    first: pb.StartRunResponse, answers: AsyncGenerator[pb.StartRunResponse, None]
+) -> AsyncGenerator[Sequence[Event], None]:
+    async with aclosing(answers):
+        yield first.events
+        async for answer in answers:
+            yield answer.events
 
 
 class ExecutorSessions:

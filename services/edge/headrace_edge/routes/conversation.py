@@ -18,7 +18,7 @@ from headrace_edge.policy import Problem
 from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
 from headrace_edge.routes.parameters import IdempotencyKey
-from headrace_edge.submitting import submit
+from headrace_edge.submitting import prepared, submit
 from headrace_edge.waiting import ClientGone
 
 router = APIRouter(route_class=JsonRoute, tags=["conversation"])
@@ -61,7 +61,7 @@ async def converse_streaming(
 ) -> Response:
     """Submit a message and stream the run's events. A `build` intent is run as well."""
     start = partial(
-        submit,
+        prepared,
         edge,
         caller,
         body,
@@ -104,7 +104,7 @@ async def generate_workflow(
 async def generate_page(body: PageBody, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None) -> Response:
     """Run a blueprint on its inputs and stream the run's events."""
     start = partial(
-        submit, edge, caller, body, kind="page", execute=True, idempotency_key=idempotency_key, priority="interactive"
+        prepared, edge, caller, body, kind="page", execute=True, idempotency_key=idempotency_key, priority="interactive"
     )
     return streaming.submitted(edge, caller, start)
 

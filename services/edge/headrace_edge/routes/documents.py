@@ -16,7 +16,7 @@ from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Librarian
 from headrace_edge.model import Document, DocumentAccepted, Found, Page, Submission
 from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit, PathId, WorkspaceName
-from headrace_edge.submitting import DEFAULT_WORKSPACE, run_request_id, submit_bytes
+from headrace_edge.submitting import DEFAULT_WORKSPACE, require_size, run_request_id
 
 router = APIRouter(route_class=JsonRoute, tags=["documents"])
 
@@ -60,17 +60,16 @@ async def parse_document(
     workspace = document.workspace or DEFAULT_WORKSPACE
     document_id = _document_id(workspace, document)
     value = {"document_id": document_id, "title": document.title, "text": document.text, "workspace": workspace}
-    run = await submit_bytes(
-        edge,
-        Submission(
-            tenant=caller.tenant,
-            request_id=request_id,
-            kind="document",
-            body=orjson.dumps(value),
-            priority="background",
-            traceparent=context.traceparent(),
-        ),
+    submission = Submission(
+        tenant=caller.tenant,
+        request_id=request_id,
+        kind="document",
+        body=orjson.dumps(value),
+        priority="background",
+        traceparent=context.traceparent(),
     )
+    require_size(submission)
+    run = await edge.runs.submit(submission)
     links = {**policy.links(run.run_id), "document": f"/api/documents/{document_id}?workspace={workspace}"}
     return DocumentAccepted(document_id=document_id, run_id=run.run_id, links=links)
 

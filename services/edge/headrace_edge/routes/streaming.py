@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from headrace_runtime import errors
 from starlette.responses import Response
 
 from headrace_edge.auth import Caller
 from headrace_edge.edge import Edge
-from headrace_edge.model import Run
+from headrace_edge.model import Submission
 from headrace_edge.sse import EventStream, Source, Timing
 
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -24,12 +25,18 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def submitted(edge: Edge, caller: Caller, submit: Callable[[], Awaitable[Run]]) -> Response:
+def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submission]]) -> Response:
     """Take a place, submit, and stream the run from its first event."""
 
     async def source() -> Source:
-        run = await submit()
-        return Source(run.run_id, edge.watcher.follow(caller.tenant, run.run_id, after=0), wait_for_first=False)
+        submission = await prepare()
+        opened = None
+        try:
+            run, opened = await edge.runs.start(submission)
+        except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
+            run = await edge.runs.submit(submission)
+        events = edge.watcher.follow(caller.tenant, run.run_id, after=0, opened=opened)
+        return Source(run.run_id, events, wait_for_first=False)
 
     return _response(edge, caller, source)
 

@@ -86,6 +86,7 @@ class RedisHints:
         """Send until cancelled."""
         delay = FIRST_RETRY_S
         while True:
+            _heed_cancellation()
             await self._waiting.wait()
             self._waiting.clear()
             try:
@@ -102,6 +103,7 @@ class RedisHints:
         """Receive until cancelled, over a new connection whenever one is lost."""
         delay = FIRST_RETRY_S
         while True:
+            _heed_cancellation()
             try:
                 async with self._listener.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(self._channel)
@@ -142,3 +144,10 @@ class RedisHints:
                     self.on_events(ids)
                 case "c":
                     self.on_cancel(ids)
+
+
+def _heed_cancellation() -> None:
+    """End a task whose cancellation the client swallowed: a timeout of its own at the same moment hides it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

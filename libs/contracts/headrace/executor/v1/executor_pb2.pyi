@@ -80,6 +80,20 @@ class SubmitRunResponse(_message.Message):
     created: bool
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., created: _Optional[bool] = ...) -> None: ...
 
+class StartRunRequest(_message.Message):
+    __slots__ = ("submit",)
+    SUBMIT_FIELD_NUMBER: _ClassVar[int]
+    submit: SubmitRunRequest
+    def __init__(self, submit: _Optional[_Union[SubmitRunRequest, _Mapping]] = ...) -> None: ...
+
+class StartRunResponse(_message.Message):
+    __slots__ = ("run", "events")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
 class Run(_message.Message):
     __slots__ = ("run_id", "tenant_id", "session_id", "kind", "state", "priority", "create_time", "start_time", "end_time", "attempt", "output", "error", "usage", "last_seq")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]

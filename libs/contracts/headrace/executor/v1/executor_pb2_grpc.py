@@ -39,6 +39,11 @@ class ExecutorServiceStub:
                 request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.SubmitRunRequest.SerializeToString,
                 response_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.SubmitRunResponse.FromString,
                 _registered_method=True)
+        self.StartRun = channel.unary_stream(
+                '/headrace.executor.v1.ExecutorService/StartRun',
+                request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.StartRunRequest.SerializeToString,
+                response_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.StartRunResponse.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/headrace.executor.v1.ExecutorService/GetRun',
                 request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetRunRequest.SerializeToString,
@@ -73,6 +78,14 @@ class ExecutorServiceServicer:
         """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
         same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
         Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRun(self, request, context):
+        """StartRun does what SubmitRun and then WatchRun from the beginning do, in one call. Its first answer carries the run, and
+        is sent when the run survives; what breaks after it is picked up by WatchRun. Errors: as those two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +133,11 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.SubmitRun,
                     request_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.SubmitRunRequest.FromString,
                     response_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.SubmitRunResponse.SerializeToString,
+            ),
+            'StartRun': grpc.unary_stream_rpc_method_handler(
+                    servicer.StartRun,
+                    request_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.StartRunRequest.FromString,
+                    response_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.StartRunResponse.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -174,6 +192,33 @@ class ExecutorService:
             '/headrace.executor.v1.ExecutorService/SubmitRun',
             headrace_dot_executor_dot_v1_dot_executor__pb2.SubmitRunRequest.SerializeToString,
             headrace_dot_executor_dot_v1_dot_executor__pb2.SubmitRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headrace.executor.v1.ExecutorService/StartRun',
+            headrace_dot_executor_dot_v1_dot_executor__pb2.StartRunRequest.SerializeToString,
+            headrace_dot_executor_dot_v1_dot_executor__pb2.StartRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,10 @@ class ExecutorServiceStub:
     same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
     Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
     """
+    StartRun: _grpc.UnaryStreamMultiCallable[_executor_pb2.StartRunRequest, _executor_pb2.StartRunResponse]
+    """StartRun does what SubmitRun and then WatchRun from the beginning do, in one call. Its first answer carries the run, and
+    is sent when the run survives; what breaks after it is picked up by WatchRun. Errors: as those two.
+    """
     GetRun: _grpc.UnaryUnaryMultiCallable[_executor_pb2.GetRunRequest, _executor_pb2.GetRunResponse]
     """GetRun answers with one run; with `wait` it holds the answer until the run ends or that time has passed."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_executor_pb2.ListRunsRequest, _executor_pb2.ListRunsResponse]
@@ -55,6 +59,10 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
     same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
     Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+    """
+    StartRun: _aio.UnaryStreamMultiCallable[_executor_pb2.StartRunRequest, _executor_pb2.StartRunResponse]  # type: ignore[assignment]
+    """StartRun does what SubmitRun and then WatchRun from the beginning do, in one call. Its first answer carries the run, and
+    is sent when the run survives; what breaks after it is picked up by WatchRun. Errors: as those two.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_executor_pb2.GetRunRequest, _executor_pb2.GetRunResponse]  # type: ignore[assignment]
     """GetRun answers with one run; with `wait` it holds the answer until the run ends or that time has passed."""
@@ -78,6 +86,16 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
         same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
         Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+        """
+
+    @_abc_1.abstractmethod
+    def StartRun(
+        self,
+        request: _executor_pb2.StartRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_executor_pb2.StartRunResponse], _abc.AsyncIterator[_executor_pb2.StartRunResponse]]:
+        """StartRun does what SubmitRun and then WatchRun from the beginning do, in one call. Its first answer carries the run, and
+        is sent when the run survives; what breaks after it is picked up by WatchRun. Errors: as those two.
         """
 
     @_abc_1.abstractmethod
