@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,13 @@ RUN_S = 90.0
 """Longest that one run may take, kills and takeovers included."""
 
 
-def headrace(home: Path, *arguments: str, timeout_s: float = START_S) -> subprocess.CompletedProcess[str]:
-    """Run the command with a state dir of its own."""
+def headrace(
+    home: Path, *arguments: str, timeout_s: float = START_S, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with a state dir of its own; `env` is added to the environment."""
     return subprocess.run(
         [sys.executable, "-m", "headrace_cli", *arguments],
-        env=environment(home), capture_output=True, text=True, timeout=timeout_s, check=False,
+        env={**environment(home), **(env or {})}, capture_output=True, text=True, timeout=timeout_s, check=False,
     )  # fmt: skip
 
 
@@ -159,10 +161,10 @@ class Suite:
 
 
 @contextmanager
-def running(home: Path, *arguments: str) -> Iterator[Suite]:
-    """`headrace up --detach` until the end of the block; afterwards nothing of it is left."""
+def running(home: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Suite]:
+    """`headrace up --detach`, with `env` for the services, until the end of the block; afterwards nothing of it is left."""
     port = free_port()
-    started = headrace(home, "up", "--detach", "--no-question", "--port", str(port), *arguments)
+    started = headrace(home, "up", "--detach", "--no-question", "--port", str(port), *arguments, env=env)
     try:
         assert started.returncode == 0, started.stderr + started.stdout
         suite = Suite(home, json.loads((home / "state.json").read_text())["url"])
