@@ -1,6 +1,9 @@
 """Parts that go away: Redis emptied or absent, Postgres dropping every connection. Time is lost, nothing else."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import redis.asyncio
@@ -74,7 +77,7 @@ async def test_an_outage_longer_than_the_lease_stops_the_owner_and_the_run_goes_
     pipeline = ScriptedPipeline(in_stream=slowly, tokens=200)
     database = postgres_url.rpartition("/")[2]
     admin = await asyncpg.connect(postgres_url.replace(database, "postgres"))
-    async with executor(config, pipeline) as one:
+    async with _closed(admin), executor(config, pipeline) as one:
         run = await one.submit()
         await eventually(lambda: len(pipeline.executed) == 3)
         await admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
@@ -86,6 +89,13 @@ async def test_an_outage_longer_than_the_lease_stops_the_owner_and_the_run_goes_
             log = await one.log(run.run_id)
         agui.check(log)
         done = await one.get(run.run_id)
-    await admin.close()
     assert (done.state, done.attempt) == (pb.RUN_STATE_SUCCEEDED, 2)
     assert len(pipeline.executed) == len(set(pipeline.executed)) == 4
+
+
+@asynccontextmanager
+async def _closed(connection: Any) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await connection.close()

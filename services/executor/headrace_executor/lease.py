@@ -37,7 +37,7 @@ class Lease:
         """Mean seconds of the last finished runs, and how many they are."""
 
     def valid(self) -> bool:
-        """Whether the lease holds by our own clock."""
+        """Whether the lease holds by our own clock. Once it does not, the present id is never valid again."""
         return time.monotonic() < self._valid_until
 
     async def begin(self) -> None:
@@ -55,6 +55,8 @@ class Lease:
             await asyncio.sleep(min(pause, self._left_s()))
             if self._resigned:
                 continue
+            if not self.valid():
+                self._lose()
             try:
                 async with asyncio.timeout(min(self._heartbeat_s, self._left_s())):
                     await self._beat()
@@ -85,8 +87,8 @@ class Lease:
         seconds, finished = self.measure()
         asked = time.monotonic()
         beat = await self._store.renew(self.executor_id, lease_s=self._lease_s, seconds_per_run=seconds, finished=finished)
-        if not beat.held:
-            self._valid_until = 0.0
+        if not beat.held or not self.valid():
+            self._valid_until = 0.0  # once it has looked lapsed from here, it is: others have acted on that
             return
         self._held_since(asked)
         if beat.cancelled:

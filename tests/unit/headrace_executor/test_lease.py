@@ -34,6 +34,8 @@ class Store:
                 await asyncio.Event().wait()
             case "lapsed":
                 return Beat(held=False, cancelled=())
+            case "late":
+                time.sleep(LEASE_S)  # the whole process stood still
         self.last_ok = asked
         return Beat(held=True, cancelled=("r1",))
 
@@ -103,3 +105,19 @@ async def test_a_resigned_lease_is_not_begun_again() -> None:
     assert not lease.valid()
     assert not lost
     assert len(store.registered) == 1
+
+
+async def test_a_lease_that_looked_lapsed_for_a_moment_is_not_revived() -> None:
+    """Somebody may have acted on it: the store's word that it still holds comes too late."""
+    store = Store()
+    lease, keeping, lost = await _kept(store)
+    first = lease.executor_id
+    store.mode = "late"
+    async with asyncio.timeout(5):
+        while not lost:
+            await asyncio.sleep(0.005)
+        store.mode = "ok"
+        while not lease.valid():
+            await asyncio.sleep(0.005)
+    keeping.cancel()
+    assert lease.executor_id != first

@@ -45,8 +45,14 @@ class Pool:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for the block. Raises `StoreAway` and `StoreRefused` for what goes wrong inside, too."""
         try:
-            async with self._pool.acquire(timeout=self._timeout_s) as connection:
+            connection = await self._pool.acquire(timeout=self._timeout_s)
+        except (*_AWAY, asyncpg.PostgresError) as error:  # whatever refuses a connection may let us in later
+            raise StoreAway from error
+        try:
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
         except _AWAY as error:
             if isinstance(error, ValueError):  # a value that asyncpg cannot encode
                 raise StoreRefused(f"{type(error).__name__}: {error}") from error
