@@ -12,7 +12,8 @@ from headrace_runtime.settings import load
 
 from headrace_rag import searching, writing
 from headrace_rag.adapters.lightrag_index.asking import AskLimits
-from headrace_rag.adapters.lightrag_index.index import IndexLimits, open_index
+from headrace_rag.adapters.lightrag_index.kit import IndexLimits
+from headrace_rag.adapters.lightrag_index.opening import open_index
 from headrace_rag.adapters.postgres import migrate, pool
 from headrace_rag.adapters.postgres.documents import PostgresDocuments
 from headrace_rag.adapters.postgres.writer_lock import PostgresWriterLock
@@ -36,7 +37,7 @@ async def service(settings: Settings) -> AsyncIterator[serve.Service]:
 
 @asynccontextmanager
 async def wired(settings: Settings, *, models: Models, embedder: embeddings.Embedder) -> AsyncIterator[serve.Service]:
-    """The service over any models and embeddings. Raises `StoreAway` when the database is not there in time."""
+    """The service over any models and embeddings. Raises `StoreAway` and `InvalidSettings`."""
     dsn = settings.database_url.get_secret_value()
     await pool.wait_until_there(dsn, wait_s=settings.start_timeout_s)
     async with AsyncExitStack() as stack:

@@ -22,7 +22,7 @@ MARGIN_S, MARGIN_SHARE = 1.0, 0.1
 GRACE_S = 15.0
 """How long the index may take to end in order once the time is over."""
 CANCELLED = "the caller went away; what was done is kept for the next try"
-GAVE_UP = "another document of the workspace was being read for too long; ingest it again"
+GAVE_UP = "its turn did not come; ingest it again"
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Writer:
                 known = await self._documents.get(space, source.document_id)
                 if known is None or not _read(known, source):
                     await self._read(space, source, job, known)
-        except (WorkspaceBusy, asyncio.CancelledError):
+        except (ServiceError, asyncio.CancelledError):
             await self._documents.give_up_waiting(space, source.document_id, error=GAVE_UP)
             raise
 
@@ -238,8 +238,9 @@ async def _no_longer_than(job: Job) -> AsyncIterator[None]:
 
 
 async def _acquire(lock: asyncio.Lock | asyncio.Semaphore, job: Job) -> None:
+    wait_s = job.remaining_s()
     try:
-        await asyncio.wait_for(lock.acquire(), job.remaining_s())
+        await asyncio.wait_for(lock.acquire(), wait_s)
     except TimeoutError:
         raise WorkspaceBusy(retry_after_s=2.0) from None
 

@@ -2,64 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
-from headrace_llm.embeddings import Embedder
 from headrace_runtime.errors import ServiceError
+from headrace_runtime.settings import InvalidSettings
 
-from headrace_rag import chunking, policy
-from headrace_rag.adapters.lightrag_index import instances, library
-from headrace_rag.adapters.lightrag_index.asking import Asking, AskLimits
+from headrace_rag import policy
 from headrace_rag.adapters.lightrag_index.instances import Instance, Instances
-from headrace_rag.adapters.lightrag_index.library import Library
-from headrace_rag.adapters.lightrag_index.tokens import Tokens
-from headrace_rag.adapters.lightrag_index.vectors import Vectors
+from headrace_rag.adapters.lightrag_index.kit import Kit
 from headrace_rag.adapters.postgres.passages import PostgresPassages
-from headrace_rag.adapters.postgres.pool import Pool, translated
+from headrace_rag.adapters.postgres.pool import translated
 from headrace_rag.errors import IndexFailed, StoreAway
 from headrace_rag.job import Job
 from headrace_rag.model import Entity, Found, Keywords, Mode, Passage, Relation, Source, Space
-from headrace_rag.ports import Models
 
-EMBED_BATCH = 4
-"""Chunks whose vectors are made at once: a search waits for no more than these."""
-EMBED_TIMEOUT_S = 120
-SUMMARY_FROM_TOKENS, SUMMARY_FROM_PIECES, SUMMARY_INPUT_TOKENS = 600, 32, 1500
-"""An entity's descriptions are merged by a model when they are that long or that many; before, they are only joined."""
-SUMMARY_TOKENS = 200
 LEAST_TOP_K = 10
 """Entities or relations that a graph search begins with, at least."""
 
 _PRUNE = """
-    DELETE FROM lightrag_llm_cache c WHERE c.workspace = $1 AND NOT EXISTS (
-        SELECT FROM lightrag_doc_chunks d, jsonb_array_elements_text(d.llm_cache_list) AS used
-        WHERE d.workspace = $1 AND used = c.id)"""
+    DELETE FROM lightrag_llm_cache WHERE workspace = $1 AND id NOT IN (
+        SELECT jsonb_array_elements_text(llm_cache_list) FROM lightrag_doc_chunks WHERE workspace = $1)"""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class IndexLimits:
-    """Bounds of the index."""
-
-    connections: int
-    statement_timeout_s: float
-    workspaces_open: int
-    cut: chunking.Cut
-    parallel: int
-    """Model calls for one document at once."""
-    ask: AskLimits
-    min_score: float
-    exact_chunks: int
 
 
 class LightRagIndex:
     """Implements `ports.Index`."""
 
-    def __init__(self, kit: "_Kit", kept: Instances, passages: PostgresPassages) -> None:
+    def __init__(self, kit: Kit, kept: Instances, passages: PostgresPassages) -> None:
         self._kit = kit
         self._kept = kept
         self._passages = passages
@@ -125,7 +97,7 @@ class LightRagIndex:
 
     @asynccontextmanager
     async def _kept_open(self, space: Space) -> AsyncIterator[Instance]:
-        with _foreign_errors():
+        with foreign_errors():
             async with self._kept.use(space) as instance:
                 yield instance
 
@@ -164,114 +136,13 @@ class LightRagIndex:
         return IndexFailed(message)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kit:
-    """What instances are made of."""
-
-    library: Library
-    models: Models
-    vectors: Vectors
-    tokens: Tokens
-    pool: Pool
-    limits: IndexLimits
-    folder: str
-
-    async def make(self, space: Space) -> Instance:
-        asking = Asking(self.models, tenant_id=space.tenant_id, limits=self.limits.ask)
-        rag = self._light_rag(policy.index_name(space), asking)
-        await rag.initialize_storages()
-        return Instance(rag, asking)
-
-    def _light_rag(self, name: str, asking: Asking) -> Any:
-        limits, tools = self.limits, self.library
-        embed = self.vectors.embed
-        tokens, cut = self.tokens, limits.cut
-
-        async def embedding(texts: list[str], **_: Any) -> Any:
-            return await embed(texts)
-
-        async def chunker(_: Any, content: str, *__: Any) -> list[dict[str, Any]]:
-            body = content.partition("\n")[2]
-            found = await asyncio.to_thread(chunking.chunks, body, cut, count=tokens.count)
-            return [{"content": c.text, "tokens": c.tokens, "chunk_order_index": at} for at, c in enumerate(found)]
-
-        return tools.light_rag(
-            workspace=name,
-            working_dir=self.folder,
-            kv_storage="PGKVStorage",
-            vector_storage="PGVectorStorage",
-            graph_storage="PGTableGraphStorage",
-            doc_status_storage="PGDocStatusStorage",
-            tokenizer=tools.tokenizer("minilm", tokens),
-            chunking_func=chunker,
-            chunk_token_size=cut.limit,
-            embedding_func=tools.embedding_func(
-                embedding_dim=self.vectors.dimensions, func=embedding, model_name=self.vectors.name
-            ),
-            embedding_batch_num=EMBED_BATCH,
-            embedding_func_max_async=1,
-            default_embedding_timeout=EMBED_TIMEOUT_S,
-            llm_model_func=asking.function(),
-            llm_model_max_async=limits.parallel,
-            default_llm_timeout=int(limits.ask.timeout_s) + 30,
-            entity_extract_max_gleaning=0,
-            entity_extraction_use_json=True,
-            force_llm_summary_on_merge=SUMMARY_FROM_PIECES,
-            summary_max_tokens=SUMMARY_FROM_TOKENS,
-            summary_context_size=SUMMARY_INPUT_TOKENS,
-            summary_length_recommended=SUMMARY_TOKENS,
-            max_parallel_insert=1,
-            cosine_better_than_threshold=limits.min_score,
-            addon_params={"language": "the language of the text"},
-            user_prompt_prefix="",
-        )
-
-
-@asynccontextmanager
-async def open_index(
-    dsn: str, *, models: Models, embedder: Embedder, pool: Pool, limits: IndexLimits
-) -> AsyncIterator[LightRagIndex]:
-    """The index with its tables made. Only one process may be in here until it is open: LightRAG makes them unguarded.
-
-    Raises `library.ForbiddenVariable`, `ValueError` for a URL that LightRAG cannot use, `StoreAway`.
-    """
-    with library.environment(dsn, connections=limits.connections, statement_timeout_s=limits.statement_timeout_s) as folder:
-        tools = await asyncio.to_thread(library.load)
-        tokens = await asyncio.to_thread(Tokens.load)
-        vectors = Vectors(embedder, tokens)
-        kit = _Kit(tools, models, vectors, tokens, pool, limits, folder)
-        kept = Instances(kit.make, limit=limits.workspaces_open)
-        async with _connected(tools), aclosing(kept):
-            with _foreign_errors(), library.quiet():
-                first = await kit.make(Space("", ""))
-                table = first.rag.chunks_vdb.table_name
-                await instances.close(first.rag)
-            passages = PostgresPassages(
-                pool, table=table, vectors=vectors.name, min_score=limits.min_score, exact_chunks=limits.exact_chunks
-            )
-            yield LightRagIndex(kit, kept, passages)
-
-
-@asynccontextmanager
-async def _connected(tools: Library) -> AsyncIterator[None]:
-    """LightRAG's pool, held open: it closes with the last instance that uses it."""
-    with _foreign_errors(), library.quiet():
-        client = await tools.client_manager.get_client(vector_storage="PGVectorStorage")
-    try:
-        if client.workspace:
-            raise library.ForbiddenVariable
-        yield
-    finally:
-        await tools.client_manager.release_client(client)
-
-
 @contextmanager
-def _foreign_errors() -> Iterator[None]:
+def foreign_errors() -> Iterator[None]:
     """What LightRAG raises leaves the block as one of our errors."""
     try:
         with translated():
             yield
-    except (ServiceError, library.ForbiddenVariable):
+    except (ServiceError, InvalidSettings):
         raise
     except Exception as error:
         log.warning("lightrag_failed", error=type(error).__name__)

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
+from headrace_runtime.settings import InvalidSettings
 
 from headrace_rag import extraction, metrics
 
@@ -44,13 +45,17 @@ class Library:
     """RAGQueryTooShortError."""
 
 
-class ForbiddenVariable(Exception):
+class ForbiddenVariable(InvalidSettings):
     """The environment has a variable under which tenants would read each other's documents."""
 
     def __init__(self) -> None:
         super().__init__(
             f"{FORBIDDEN} must not be set, in the environment or in a config.ini: it puts all tenants in one workspace"
         )
+
+
+class InvalidUrl(InvalidSettings):
+    """The database's URL cannot be given to LightRAG."""
 
 
 def refuse_shared_workspace() -> None:
@@ -91,7 +96,7 @@ def load() -> Library:
 def environment(dsn: str, *, connections: int, statement_timeout_s: float) -> Iterator[str]:
     """The variables by which alone LightRAG finds Postgres, for the block, which gets an empty folder that it insists on.
 
-    Raises `ValueError` for a URL that they cannot express, `ForbiddenVariable`.
+    Raises `InvalidUrl` for one that they cannot express, `ForbiddenVariable`.
     """
     refuse_shared_workspace()
     wanted = _variables(dsn, connections=connections, statement_timeout_s=statement_timeout_s)
@@ -112,7 +117,7 @@ def _variables(dsn: str, *, connections: int, statement_timeout_s: float) -> Map
     url = urlsplit(dsn)
     options = parse_qs(url.query)
     if not url.hostname or "," in url.netloc or not url.path.strip("/"):
-        raise ValueError("the database's URL must name one host and a database: postgresql://USER:PASSWORD@HOST:PORT/NAME")
+        raise InvalidUrl("the database's URL must name one host and a database: postgresql://USER:PASSWORD@HOST:PORT/NAME")
     server = {
         # All tenants' vectors are in one index: without this a search for one ends after the first forty rows of any.
         "hnsw.iterative_scan": "relaxed_order",
