@@ -103,4 +103,5 @@ async def _abort(ctx: Context, method: str, error: Exception) -> None:
         log.error("rpc_failed", method=method, exc_info=error)
         error = errors.InternalError("internal error; the service's log has the request id")
     HANDLED.labels(method, error.code.name).inc()
+    ctx.set_code(error.code)
     await ctx.abort_with_status(errors.to_status(error))
