@@ -14,8 +14,8 @@ from headrace_rag.adapters.postgres.pool import Pool
 from headrace_rag.model import Space
 from headrace_rag.ports import Models
 
-EMBED_BATCH = 4
-"""Chunks whose vectors are made at once: a search waits for no more than these."""
+EMBED_BATCH = 8
+"""Chunks that LightRAG hands over at once."""
 EMBED_TIMEOUT_S = 120
 SUMMARY_FROM_TOKENS, SUMMARY_FROM_PIECES, SUMMARY_INPUT_TOKENS = 600, 32, 1500
 """An entity's descriptions are merged by a model when they are that long or that many; before, they are only joined."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WINDOW_TOKENS = MAX_TOKENS - 2
 """The model's own beginning and end need two."""
+WINDOWS_AT_ONCE = 2
+"""The embedder serves one call at a time: a search that comes while a document is read waits for no more than these."""
 
 
 class Vectors:
@@ -39,7 +41,8 @@ class Vectors:
 
         cut = [self._tokens.windows(text, size=WINDOW_TOKENS) for text in texts]
         windows = tuple(chain.from_iterable(cut))
-        found = await self._embedder.embed([window.text for window in windows])
+        parts = [windows[at : at + WINDOWS_AT_ONCE] for at in range(0, len(windows), WINDOWS_AT_ONCE)]
+        found = np.concatenate([await self._embedder.embed([window.text for window in part]) for part in parts])
         if len(windows) == len(texts):
             return found
         weights = np.array([max(1, window.tokens) for window in windows], dtype=np.float32)
