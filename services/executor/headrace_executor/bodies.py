@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
-from headrace_blueprint import tools, validation
 from headrace_blueprint.faults import Fault, pointer
 from headrace_runtime.errors import InvalidArgument, Violation
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from headrace_executor import requests
 from headrace_executor.model import Priority, RunKind
-from headrace_executor.nodes.runner import RUNNABLE
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 64
@@ -117,8 +116,7 @@ def check(kind: RunKind, data: bytes, *, models: Sequence[str]) -> Checked:
     found = list(_unknown_models(body, models))
     blueprint = getattr(body, "blueprint", None)
     if blueprint is not None:
-        faulty = validation.validate(blueprint, tools=tools.SCHEMAS, kinds=RUNNABLE)
-        found += [Violation(f"/blueprint{fault.pointer}", _told(fault)) for fault in faulty]
+        found += [Violation(one.pointer, _told(one)) for one in requests.faults(blueprint, getattr(body, "inputs", None))]
     if found:
         raise _invalid(found)
     return _meaning(body)

@@ -1,6 +1,6 @@
 """What a run's body says, by kind. The edge has checked shapes; what is missing here is a run that cannot succeed. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -65,23 +65,37 @@ def text(body: Body, field: str) -> str:
 def compiled(blueprint: Json) -> Plan:
     """The plan of a blueprint that this engine can run. Raises `RunFailed` with its faults."""
     try:
-        data = orjson.dumps(blueprint)
+        return _plan(blueprint)
+    except InvalidBlueprint as error:
+        raise _refused("The blueprint cannot be run", error.faults) from error
     except TypeError as error:
         raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"The blueprint is not JSON: {error}.") from error
-    return _cached(data) if len(data) <= MAX_CACHED_BYTES else _compiled(data)
+
+
+def faults(blueprint: Json, given: Json | None) -> Sequence[Fault]:
+    """All that is wrong with a blueprint, or else with the inputs that are given for it; None gives none to check.
+
+    Pointers begin with /blueprint and /inputs. The plan is kept for the run, which then need not make it.
+    """
+    try:
+        plan = _plan(blueprint)
+    except InvalidBlueprint as error:
+        return [Fault(f"/blueprint{fault.pointer}", fault.message, fault.hint) for fault in error.faults]
+    return () if given is None else _input_faults(plan, with_defaults(plan, given))
 
 
 def inputs(plan: Plan, given: Json) -> Mapping[str, Json]:
     """The inputs of a run with the schema's defaults, checked. Raises `RunFailed` with their faults."""
-    schema = plan.blueprint.inputs
     value: Mapping[str, Json] = with_defaults(plan, given if given is not None else {})
-    validator = jsonschema.Draft202012Validator({"type": "object", **schema})
-    found = [
-        Fault(pointer(("inputs", *fault.absolute_path)), fault.message[:200]) for fault in validator.iter_errors(value)
-    ]
+    found = _input_faults(plan, value)
     if found:
         raise _refused("The inputs do not fit the blueprint", found)
     return value
+
+
+def _input_faults(plan: Plan, value: Json) -> list[Fault]:
+    validator = jsonschema.Draft202012Validator({"type": "object", **plan.blueprint.inputs})
+    return [Fault(pointer(("inputs", *fault.absolute_path)), fault.message[:200]) for fault in validator.iter_errors(value)]
 
 
 def with_defaults(plan: Plan, given: Json) -> Json:
@@ -97,12 +111,14 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(one.get("name", "")) if isinstance(one, Mapping) else str(one) for one in value or ())
 
 
+def _plan(blueprint: Json) -> Plan:
+    data = orjson.dumps(blueprint)
+    return _cached(data) if len(data) <= MAX_CACHED_BYTES else _compiled(data)
+
+
 def _compiled(data: bytes) -> Plan:
-    try:
-        document = validation.loads(data)
-        return plan.compile_plan(validation.parse(document, tools=tools.SCHEMAS, kinds=RUNNABLE))
-    except InvalidBlueprint as error:
-        raise _refused("The blueprint cannot be run", error.faults) from error
+    document = validation.loads(data)
+    return plan.compile_plan(validation.parse(document, tools=tools.SCHEMAS, kinds=RUNNABLE))
 
 
 _cached = lru_cache(maxsize=CACHED)(_compiled)
