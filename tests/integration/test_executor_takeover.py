@@ -68,7 +68,7 @@ async def test_a_dead_owners_run_goes_on_elsewhere_within_five_seconds(postgres_
 
 async def test_a_zombies_writes_are_refused_and_its_neighbours_are_not(postgres_url: str) -> None:
     quiet = ScriptedPipeline()
-    async with executor(settings(postgres_url, slots=1), quiet) as one, _stores(postgres_url) as stores:
+    async with executor(settings(postgres_url, notice_s=600), quiet) as one, _stores(postgres_url) as stores:
         claims, flushes, logs = stores
         await one.durable.worker.drain(0)
         lost, kept = await one.submit(), await one.submit()
@@ -90,7 +90,7 @@ async def test_a_zombies_writes_are_refused_and_its_neighbours_are_not(postgres_
 
 
 async def test_a_flush_whose_answer_was_lost_may_come_again(postgres_url: str) -> None:
-    async with executor(settings(postgres_url, slots=1), ScriptedPipeline()) as one, _stores(postgres_url) as stores:
+    async with executor(settings(postgres_url, notice_s=600), ScriptedPipeline()) as one, _stores(postgres_url) as stores:
         claims, flushes, logs = stores
         await one.durable.worker.drain(0)
         run = await one.submit()
