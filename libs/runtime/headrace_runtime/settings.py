@@ -22,8 +22,8 @@ class ServiceSettings(BaseSettings):
     log_level: Annotated[str, StringConstraints(pattern="^(debug|info|warning|error)$")] = "info"
     drain_s: Annotated[float, Field(ge=0, le=600)] = 20
     """How long work in hand may go on after SIGTERM. Keep it under the pod's terminationGracePeriodSeconds."""
-    otlp_endpoint: str = ""
-    """OTLP/gRPC address of a trace collector, such as http://collector:4317; empty means no tracing and no cost."""
+    otlp_endpoint: Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")] = ""
+    """OTLP/gRPC address of a trace collector, such as http://collector:4317; https means TLS. Empty means no tracing."""
 
 
 EXIT_CODE = 2

@@ -32,3 +32,11 @@ def test_each_wrong_variable_is_named_and_the_process_ends_with_2(
     assert ended.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["HEADRACE_PROBE_LISTEN", "HEADRACE_PROBE_SLOTS"]
+
+
+@pytest.mark.parametrize("address", ["collector:4317", "grpc://collector:4317"])
+def test_a_collector_without_http_in_front_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HEADRACE_PROBE_OTLP_ENDPOINT", address)
+
+    with pytest.raises(SystemExit):
+        load(Settings)
