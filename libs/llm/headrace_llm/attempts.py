@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 
-from headrace_llm import metrics, policy
+from headrace_llm import metrics, policy, tracing
 from headrace_llm.errors import CallTimeout, ProviderUnavailable, Throttled
 from headrace_llm.history import History
 from headrace_llm.job import Job, Rules
@@ -36,6 +36,7 @@ class Attempts:
         throttled = unavailable = 0
         while True:
             grant = await self._acquire(job)
+            tracing.granted()
             try:
                 return await attempt(job, grant)
             except Throttled as error:

@@ -8,8 +8,9 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from headrace_runtime import errors
+from opentelemetry import trace
 
-from headrace_llm import accounts, metrics
+from headrace_llm import accounts, metrics, tracing
 from headrace_llm.attempts import Attempts
 from headrace_llm.client import ChatRequest, Completion, ModelSignals
 from headrace_llm.errors import CallTimeout, ProviderUnavailable, Throttled
@@ -60,15 +61,18 @@ class Models:
     async def complete(self, request: ChatRequest) -> Completion:
         """See `ModelClient`."""
         job = Job.of(request, self._registry.resolve(request.model), now=self._clock())
-        with _counted(job.entry.id):
-            answer, measured = await self._attempts.run(job, self._whole)
+        with _observed(job) as span:
+            with tracing.within(span):
+                answer, measured = await self._attempts.run(job, self._whole)
+            tracing.answered(span, answer, measured)
             return accounts.completion(job, answer, measured)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
         """See `ModelClient`."""
         job = Job.of(request, self._registry.resolve(request.model), now=self._clock())
-        with _counted(job.entry.id):
-            opened = await self._attempts.run(job, self._open)
+        with _observed(job) as span:
+            with tracing.within(span):
+                opened = await self._attempts.run(job, self._open)
             item, pieces, tokens = opened.first, 0, None
             try:
                 async with aclosing(opened.items):
@@ -78,10 +82,13 @@ class Models:
                         item = await self._next(job, opened.items, ends=opened.ends, silence_s=self._rules.silence_s)
                 measured = self._learn(job, item, opened.started)
                 tokens = measured.prompt_tokens + measured.completion_tokens
+                tracing.answered(span, item, measured)
             finally:
                 broken_off = job.prompt_tokens + pieces
                 self._settle(opened.grant, broken_off if tokens is None else tokens, opened.started)
-            yield accounts.completion(job, item, measured)
+            completion = accounts.completion(job, item, measured)
+        # The call is over: whoever has this and closes the iterator has broken nothing off.
+        yield completion
 
     def signals(self) -> Sequence[ModelSignals]:
         """See `ModelClient`."""
@@ -151,11 +158,11 @@ def _too_late(job: Job, seconds: float) -> CallTimeout:
 
 
 @contextmanager
-def _counted(model: str) -> Iterator[None]:
-    """Count how a call ends."""
-    outcome = "error"
+def _observed(job: Job) -> Iterator[trace.Span]:
+    """Make a call one span and count how it ends."""
+    outcome, span = "error", tracing.start(job)
     try:
-        yield
+        yield span
         outcome = "ok"
     except errors.ServiceError as error:
         outcome = error.reason.lower()
@@ -164,4 +171,5 @@ def _counted(model: str) -> Iterator[None]:
         outcome = "cancelled"
         raise
     finally:
-        metrics.CALLS.labels(model, outcome).inc()
+        metrics.CALLS.labels(job.entry.id, outcome).inc()
+        tracing.end(span, outcome)
