@@ -87,6 +87,8 @@ def _keys(settings: Settings) -> auth.Keys | None:
 
 def _routes(edge: Edge) -> FastAPI:
     app = FastAPI(
+        # The outermost middleware makes the one span of a request; FastAPI's own would tell its query too.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="Headrace",
         version=_version(),
         description=openapi.DESCRIPTION,

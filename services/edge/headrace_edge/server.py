@@ -13,7 +13,7 @@ import prometheus_client
 import structlog
 import uvicorn
 import uvloop
-from headrace_runtime import logs, settings, telemetry
+from headrace_runtime import logs, serve, settings, telemetry
 
 from headrace_edge import app, auth, http_protocol
 from headrace_edge.limits import Streams
@@ -53,11 +53,16 @@ def main() -> None:
         sock = bind(values.listen)
     except OSError as error:
         sys.exit(f"HEADRACE_EDGE_LISTEN: cannot listen on {values.listen}: {error.strerror}")
+    code = 0
     try:
         uvloop.run(_until_signal(values, sock))
     except auth.KeysFileError as error:
         print(f"HEADRACE_EDGE_API_KEYS_FILE: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = settings.EXIT_CODE
+    except Exception:
+        log.exception("ended")
+        code = 1
+    serve.leave(code)
 
 
 async def _until_signal(values: Settings, sock: socket.socket) -> None:

@@ -15,10 +15,17 @@ from headrace_edge import metrics, problems
 from headrace_edge.policy import INTERNAL_DETAIL, Problem
 
 UNMATCHED = "unmatched"
+HEALTH = "/api/health"
+"""Probes ask below it all the time: no log line, no span."""
 CALLER_KEY = "headrace.caller"
 """Scope key of the authenticated `auth.Caller`."""
 
+TRACE_HEADERS = ("traceparent", "tracestate")
+"""All that is taken over from a client's trace; its baggage would travel to every service."""
+INTERNAL = 500
+
 log = structlog.get_logger()
+tracer = trace.get_tracer("headrace_edge")
 
 
 class RequestMiddleware:
@@ -52,15 +59,14 @@ class RequestMiddleware:
                     await problems.response(Problem(500, "INTERNAL", INTERNAL_DETAIL))(scope, receive, answer)
             route = _route(scope)
             if span is not None:
-                span.update_name(f"{scope['method']} {route}")
-                span.set_attributes({"http.route": route, "http.response.status_code": status})
-        metrics.REQUESTS.labels(route, scope["method"], status).inc()
-        metrics.SECONDS.labels(route).observe((answered or time.perf_counter()) - started)
-        _log(scope, route, status, started)
+                _describe(span, scope["method"], route, status)
+            metrics.REQUESTS.labels(route, scope["method"], status).inc()
+            metrics.SECONDS.labels(route).observe((answered or time.perf_counter()) - started)
+            _log(scope, route, status, started)
 
 
 def _log(scope: Scope, route: str, status: int, started: float) -> None:
-    write = log.debug if route.startswith("/api/health") or route == "/metrics" else log.info
+    write = log.debug if route.startswith(HEALTH) or route == "/metrics" else log.info
     caller = scope.get(CALLER_KEY)
     write(
         "request",
@@ -79,16 +85,22 @@ def _route(scope: Scope) -> str:
 @contextmanager
 def _span(scope: Scope, headers: Headers) -> Iterator[trace.Span | None]:
     """Continue the client's trace, with a span of our own when traces are exported."""
-    if not telemetry.enabled():
-        parent = headers.get("traceparent")
-        token = otel.attach(propagate.extract({"traceparent": parent})) if parent else None
+    carrier = {key: headers[key] for key in TRACE_HEADERS if key in headers}
+    if not telemetry.enabled() or scope["path"].startswith(HEALTH):
+        token = otel.attach(propagate.extract(carrier)) if carrier else None
         try:
             yield None
         finally:
             if token is not None:
                 otel.detach(token)
         return
-    tracer = trace.get_tracer("headrace-edge")
-    remote = propagate.extract(dict(headers))
-    with tracer.start_as_current_span(scope["method"], context=remote, kind=trace.SpanKind.SERVER) as span:
+    remote = propagate.extract(carrier)
+    with telemetry.span(tracer, scope["method"], kind=trace.SpanKind.SERVER, parent=remote) as span:
         yield span
+
+
+def _describe(span: trace.Span, method: str, route: str, status: int) -> None:
+    span.update_name(f"{method} {route}")
+    span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= INTERNAL:
+        telemetry.failed(span, str(status))
