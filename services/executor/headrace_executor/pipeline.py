@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from headrace_blueprint.plan import Plan
+from headrace_runtime import telemetry
 from opentelemetry import context, propagate
 
 from headrace_executor import answers, events, page, requests, retrying
@@ -71,7 +72,7 @@ class RunPipeline:
         parent = propagate.extract({"traceparent": run.traceparent}) if run.traceparent else None
         token = context.attach(parent) if parent is not None else None
         try:
-            with tracer.start_as_current_span(f"run {run.kind.value}"):
+            with telemetry.span(tracer, f"run {run.kind.value}", attributes={"headrace.run_id": run.run_id}):
                 return await do(journal)
         finally:
             if token is not None:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from headrace_llm.usage import Usage
+from headrace_runtime import telemetry
 from opentelemetry import trace
 
 from headrace_executor import events
@@ -29,7 +30,7 @@ async def once(journal: Journal, step: str, action: Callable[[], Awaitable[Done]
     if record is not None:
         return record.output
     journal.emit(events.step_started(step))
-    with tracer.start_as_current_span(step):
+    with telemetry.span(tracer, step):
         done = await action()
         await journal.checkpoint(step, done.output, usage=done.usage, events=(*done.events, events.step_finished(step)))
     return done.output
