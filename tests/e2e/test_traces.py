@@ -2,9 +2,10 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.e2e import suite as suites
@@ -17,68 +18,97 @@ COLLECTED_S = 30
 """Longest wait for spans; the exporters send every 5 s."""
 QUESTION = "which zyzzyva grinds the quern?"
 ANSWER = "The xylocarp grinds it, said the miller."
+SAID = ("zyzzyva", "xylocarp")
 
 
-@pytest.fixture
-def _collector() -> Iterator[otlp.Collector]:
+@pytest.fixture(scope="module")
+def collector() -> Iterator[otlp.Collector]:
     with otlp.collector() as collector:
         yield collector
 
 
-@pytest.fixture
-def _traced(_collector: otlp.Collector, provider: OpenAiServer) -> Iterator[suites.Suite]:
-    env = {f"HEADRACE_{service.upper()}_OTLP_ENDPOINT": _collector.endpoint for service in SERVICES}
+@pytest.fixture(scope="module")
+def traced(collector: otlp.Collector, _provider: OpenAiServer) -> Iterator[suites.Suite]:
+    env = {f"HEADRACE_{service.upper()}_OTLP_ENDPOINT": collector.endpoint for service in SERVICES}
     with state_dir() as home:
         models = home / "models.yaml"
-        models.write_text(MODELS.format(url=provider.base_url))
+        models.write_text(MODELS.format(url=_provider.base_url))
         with suites.running(home / "state", "--models", str(models), env=env) as suite:
             yield suite
 
 
 async def test_one_trace_follows_a_run_through_every_service(
-    _traced: suites.Suite, _collector: otlp.Collector, provider: OpenAiServer
+    traced: suites.Suite, collector: otlp.Collector, provider: OpenAiServer
 ) -> None:
-    await _traced.ready()
+    await traced.ready()
     provider.otherwise = Reply(text=ANSWER)
     trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
 
-    answer = await _traced.post(
+    answer = await traced.post(
         "/api/conversation/stream", {"message": QUESTION, "mode": "qa"}, traceparent=f"00-{trace_id}-{caller}-01"
     )
     assert answer.status_code == 200, answer.text
     assert "RUN_FINISHED" in answer.text, answer.text
-
-    def complete(spans: Sequence[otlp.Span]) -> bool:
-        ours = [span for span in spans if span.trace_id == trace_id]
-        edge = any(span.service == "headrace-edge" and span.parent_id == caller for span in ours)
-        return edge and {span.service for span in ours} == {f"headrace-{service}" for service in SERVICES}
-
-    spans = [s for s in _collector.until(complete, timeout_s=COLLECTED_S) if s.trace_id == trace_id]
+    arrived = collector.until(lambda spans: whole(of(trace_id, spans), caller), timeout_s=COLLECTED_S)
+    spans = of(trace_id, arrived)
     shown = "\n".join(f"{s.service} {s.name} {s.span_id} < {s.parent_id}" for s in spans)
-    assert complete(spans), shown
-    assert sum(s.parent_id == caller for s in spans) == 1, shown
-    root = next(s for s in spans if s.parent_id == caller)
+
+    assert whole(spans, caller), shown
+    (root,) = (s for s in spans if s.parent_id == caller)
     assert (root.service, root.name) == ("headrace-edge", "POST /api/conversation/stream")
-    assert all(root in ancestors(s, spans) for s in spans if s is not root), shown
-
     steps = {s.name: s for s in spans if s.service == "headrace-executor" and not s.name.startswith("/")}
-    run = steps["run conversation"]
-    assert {"route", "plan"} <= steps.keys(), shown
-    nodes = [s for name, s in steps.items() if name.startswith("node:")]
-    assert nodes, shown
-    assert all(run in ancestors(s, spans) for s in (steps["route"], steps["plan"], *nodes)), shown
-
+    assert list(names(ancestors(steps["route"], spans))) == ["run conversation", root.name], shown
+    assert list(names(ancestors(steps["plan"], spans))) == ["run conversation", root.name], shown
     chat = steps["chat scripted"]
-    assert set(ancestors(chat, spans)) & set(nodes), shown
+    assert list(names(ancestors(chat, spans))) == ["node:answer", "run conversation", root.name], shown
     assert chat.attributes["gen_ai.operation.name"] == "chat"
     assert chat.attributes["gen_ai.request.model"] == "scripted"
     assert chat.attributes["gen_ai.usage.input_tokens"] > 0
     assert chat.attributes["gen_ai.usage.output_tokens"] == len(ANSWER.split())
+    assert not [s.name for s in spans if any(word in s.text for word in SAID)]
+    assert not [s.name for s in arrived if "Health" in s.name or "health" in s.name]
+    logged = [json.loads(line) for line in log_of(traced.home, "edge").splitlines() if trace_id in line]
+    assert [(line["event"], line["span_id"]) for line in logged] == [("request", root.span_id)]
 
-    for word in ("zyzzyva", "xylocarp"):
-        assert not [s.name for s in spans if word in s.text]
-    logged = [json.loads(line) for line in (_log(_traced.home, "edge")).splitlines() if trace_id in line]
-    assert [line["event"] for line in logged] == ["request"]
+
+async def test_a_refused_request_leaves_its_code_and_not_its_words(
+    traced: suites.Suite, collector: otlp.Collector, provider: OpenAiServer
+) -> None:
+    await traced.ready()
+    trace_id = secrets.token_hex(16)
+
+    answer = await traced.post(
+        "/api/tasks",
+        {"kind": "conversation", "message": QUESTION, "mode": "chat", "model": SAID[1]},
+        traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-01",
+    )
+    assert answer.status_code == 422, answer.text
+
+    def complete(spans: Iterable[otlp.Span]) -> bool:
+        return {s.service for s in of(trace_id, spans)} == {"headrace-edge", "headrace-executor"}
+
+    spans = of(trace_id, collector.until(complete, timeout_s=COLLECTED_S))
+    codes = {s.attributes.get("rpc.grpc.status_code") for s in spans if s.name.endswith("/SubmitRun")}
+    assert codes == {grpc.StatusCode.INVALID_ARGUMENT.value[0]}
+    assert not [s.name for s in spans if any(word in s.text for word in SAID)]
+
+
+def of(trace_id: str, spans: Iterable[otlp.Span]) -> list[otlp.Span]:
+    """The spans of one trace."""
+    return [s for s in spans if s.trace_id == trace_id]
+
+
+def whole(spans: Sequence[otlp.Span], caller: str) -> bool:
+    """Whether every service has spoken and every span's parent is there."""
+    known = {s.span_id for s in spans} | {caller}
+    return {s.service for s in spans} == {f"headrace-{service}" for service in SERVICES} and all(
+        s.parent_id in known for s in spans
+    )
+
+
+def names(spans: Iterable[otlp.Span]) -> Iterator[str]:
+    """Their names."""
+    return (s.name for s in spans)
 
 
 def ancestors(span: otlp.Span, spans: Sequence[otlp.Span]) -> list[otlp.Span]:
@@ -91,5 +121,6 @@ def ancestors(span: otlp.Span, spans: Sequence[otlp.Span]) -> list[otlp.Span]:
     return found
 
 
-def _log(home: Path, service: str) -> str:
+def log_of(home: Path, service: str) -> str:
+    """What a service has logged."""
     return (home / "logs" / f"{service}.log").read_text(encoding="utf-8")
