@@ -75,7 +75,10 @@ class Log:
 
 
 class FakeJournal:
-    """A journal whose flush is the next checkpoint, and whose owner dies at the checkpoint of number `crash_at`."""
+    """A journal whose flush is the next checkpoint, and whose owner dies at the finished step of number `crash_at`.
+
+    A step that was only recorded goes with the next checkpoint, or is lost with its owner.
+    """
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class FakeJournal:
         self._crash_at = crash_at
         self._crash_commits = crash_commits
         self._dead = False
+        self._unstored: dict[str, tuple[StepRecord, int]] = {}
         openings = Openings()
         for event in self.log.events:
             openings.see(event)
@@ -119,28 +123,47 @@ class FakeJournal:
         self._owned()
 
     async def checkpoint(self, step: str, output: Any, *, usage: Usage, events: Sequence[Mapping[str, Any]] = ()) -> None:
-        self.emit(*events)
-        assert step not in self.log.steps, f"{step} was done twice"
-        record = StepRecord(orjson.loads(orjson.dumps(output)), usage)
+        self._note(step, output, usage, events)
         await self._turns.wait()
         self._owned()
+        self._maybe_crash()
+        self.flush()
+
+    def record(self, step: str, output: Any, *, usage: Usage, events: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._owned()
+        self._note(step, output, usage, events)
+        self._maybe_crash()
+
+    def _note(self, step: str, output: Any, usage: Usage, events: Sequence[Mapping[str, Any]]) -> None:
+        assert step not in {**self.log.steps, **self._unstored}, f"{step} was done twice"
+        self.emit(*events)
+        done_at = len(self.log.events) + len(self._pending)
+        self._unstored[step] = (StepRecord(orjson.loads(orjson.dumps(output)), usage), done_at)
+
+    def _maybe_crash(self) -> None:
         self.checkpoints += 1
-        crash = self.checkpoints == self._crash_at
-        if not crash or self._crash_commits:
-            self.log.events += self._pending
-            self._pending = []
-            self.log.steps[step] = record
-            self.log.done_at[step] = len(self.log.events)
-        if crash:
+        if self.checkpoints == self._crash_at:
+            if self._crash_commits:
+                self.flush()
             self._dead = True
             raise LeaseLost
+
+    def flush(self) -> None:
+        """Store what was emitted and recorded, as the next flush would."""
+        self.log.events += self._pending
+        self._pending = []
+        for step, (record, done_at) in self._unstored.items():
+            self.log.steps[step] = record
+            self.log.done_at[step] = done_at
+        self._unstored = {}
 
     def finish(self, last: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Close what is open, end the run and return its events."""
         openings = Openings()
         for event in self.events:
             openings.see(event)
-        self.log.events = [*self.events, *openings.close(), last]
+        self.flush()
+        self.log.events = [*self.log.events, *openings.close(), last]
         self._pending = []
         return self.log.events
 

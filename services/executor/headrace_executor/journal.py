@@ -99,13 +99,18 @@ class RunJournal:
 
     async def checkpoint(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
         """Record a step as finished and wait until it is stored with all that came before."""
+        self.record(step, output, usage=usage, events=events)
+        await self._stored()
+
+    def record(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
+        """Record a step as finished; it is stored with the next flush. Raises as `emit` does."""
         self._check()
         self._append(events)
         self._seal()
         self._step_writes.append(StepWrite(step, orjson.dumps(output), orjson.dumps(usage.to_json())))
         self._steps[step] = StepRecord(output, usage)
         self._usage += usage
-        await self._stored()
+        self._mark(self, True)
 
     async def drained(self) -> None:
         """Wait until the buffer is below its soft limit."""

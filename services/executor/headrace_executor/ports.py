@@ -37,8 +37,15 @@ class Journal(Protocol):
     def delta(self, message_id: str, text: str) -> None:
         """Append to an open text message. Neighbouring deltas of one message become one event if they meet within 25 ms."""
 
+    def record(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
+        """Record a step as finished, in one transaction with `events` and all that was emitted before; return at once.
+
+        For a step that cost nothing and changed nothing outside: if this process dies before the flush, the next owner
+        does the step again and nobody has seen the first result.
+        """
+
     async def checkpoint(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
-        """Record a step as finished, in one transaction with `events` and all that was emitted before."""
+        """Record a step as finished and wait until that is stored: what was paid for is never paid again."""
 
     async def drained(self) -> None:
         """Wait until the buffer has room again; returns at once when it has. A stream awaits it after each `delta`.

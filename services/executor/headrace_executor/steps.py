@@ -25,12 +25,20 @@ class Done:
 
 
 async def once(journal: Journal, step: str, action: Callable[[], Awaitable[Done]]) -> Json:
-    """Return the recorded output of `step`, or do `action` and record it."""
+    """Return the recorded output of `step`, or do `action` and record it.
+
+    Only a step that was paid for waits until it is stored: the others may run again if this process dies before.
+    """
     record = journal.steps.get(step)
     if record is not None:
         return record.output
     journal.emit(events.step_started(step))
     with telemetry.span(tracer, step):
         done = await action()
-        await journal.checkpoint(step, done.output, usage=done.usage, events=(*done.events, events.step_finished(step)))
+        last = (*done.events, events.step_finished(step))
+        if done.usage.models:
+            await journal.checkpoint(step, done.output, usage=done.usage, events=last)
+        else:
+            journal.record(step, done.output, usage=done.usage, events=last)
+            await journal.drained()
     return done.output

@@ -39,7 +39,9 @@ async def run(
     journal = journal or FakeJournal(claimed({}))
     parts = Parts(rag or FakeRag(), models or FakeModels(), cel or FakeCel(), lambda: NOW, limits or Limits(), no_sleep)
     compiled = plan.compile_plan(blueprint(*nodes, output=output, layout=layout))
-    return await execute(journal, compiled, inputs=inputs or {}, parts=parts), journal
+    executed = await execute(journal, compiled, inputs=inputs or {}, parts=parts)
+    journal.flush()
+    return executed, journal
 
 
 def of_type(journal: FakeJournal, *kinds: str) -> list[Mapping[str, Any]]:
