@@ -13,8 +13,8 @@ from headrace.router.v1 import router_pb2, router_pb2_grpc
 from headrace_executor.adapters.planner_client import PlannerClient
 from headrace_executor.adapters.rag_client import RagClient
 from headrace_executor.adapters.router_client import RouterClient
+from headrace_executor.engine.retrying import until_deadline
 from headrace_executor.ports import Found, Passage, Planned, Routed, Turn
-from headrace_executor.retrying import until_deadline
 from headrace_llm.usage import Usage
 from headrace_runtime import channels, errors, serve
 

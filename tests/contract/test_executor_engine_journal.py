@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 from headrace_executor import events
+from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.errors import LeaseLost
-from headrace_executor.journal import BufferLimits, RunJournal
 from headrace_executor.model import StepRecord
-from headrace_executor.openings import Openings
-from headrace_executor.pipeline import RunPipeline
+from headrace_executor.runs.journal import BufferLimits, RunJournal
+from headrace_executor.runs.openings import Openings
 from headrace_llm.usage import Usage
 
 from tests.support import agui

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb
-from headrace_executor import ids
+from headrace_executor.runs import ids
 from headrace_llm.client import ModelSignals
 from headrace_runtime import channels, errors
 

@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb
-from headrace_executor import ids
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.migrate import migrate
 from headrace_executor.adapters.postgres.pool import open_pool
 from headrace_executor.ports import Journal
+from headrace_executor.runs import ids
 
 from tests.support import agui
 from tests.support.executor_durable import ScriptedPipeline, eventually, executor, refused, settings

@@ -7,13 +7,13 @@ from importlib import resources
 
 import asyncpg
 import pytest
-from headrace_executor import ids
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.logs import LogStore
 from headrace_executor.adapters.postgres.migrate import migrate
 from headrace_executor.adapters.postgres.pool import Pool, open_pool
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.errors import StoreAway, StoreRefused
+from headrace_executor.runs import ids
 
 TODAY = datetime.now(UTC).date()
 

@@ -15,7 +15,7 @@ from headrace_executor.adapters.postgres.logs import LogStore
 from headrace_executor.adapters.postgres.pool import open_pool
 from headrace_executor.model import Outcome, RunState
 from headrace_executor.ports import Journal
-from headrace_executor.records import Chunk, Ending, RunWrite
+from headrace_executor.runs.records import Chunk, Ending, RunWrite
 
 from tests.support import agui
 from tests.support.executor_durable import PAID, ScriptedPipeline, eventually, executor, settings

@@ -14,8 +14,8 @@ from headrace_blueprint import expressions
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost
 from headrace_executor.model import ClaimedRun, Priority, RunKind, StepRecord
-from headrace_executor.openings import Openings
 from headrace_executor.ports import Found, Passage, Planned, Routed, Turn
+from headrace_executor.runs.openings import Openings
 from headrace_llm.client import ChatRequest, Completion
 from headrace_llm.usage import ModelUsage, Usage
 

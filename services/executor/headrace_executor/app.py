@@ -15,7 +15,7 @@ from headrace_executor.adapters.rag_client import RagClient
 from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.catalog_servicer import CatalogServicer
 from headrace_executor.durable import Durable, open_durable
-from headrace_executor.pipeline import RunPipeline
+from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.ports import Pipeline, Sessions
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer

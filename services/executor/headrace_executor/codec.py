@@ -9,9 +9,9 @@ from headrace.executor.v1 import executor_pb2 as pb
 from headrace_llm.client import ModelSignals
 from headrace_runtime.errors import InvalidArgument, Violation
 
-from headrace_executor import ids
 from headrace_executor.model import Priority, Run, RunKind, RunState
-from headrace_executor.records import Session, SessionMessage
+from headrace_executor.runs import ids
+from headrace_executor.runs.records import Session, SessionMessage
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 200

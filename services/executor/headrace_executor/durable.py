@@ -19,20 +19,20 @@ from headrace_executor.adapters.postgres.sessions import SessionStore
 from headrace_executor.adapters.postgres.submissions import SubmissionStore
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.adapters.redis_hints import NoHints, RedisHints
-from headrace_executor.driver import Driver
-from headrace_executor.feeds import FeedLimits, Hub
-from headrace_executor.flush import Flusher
-from headrace_executor.journal import BufferLimits
-from headrace_executor.lease import Lease
 from headrace_executor.policy import QueueLimits
 from headrace_executor.ports import Pipeline, Sessions
-from headrace_executor.queue_view import QueueView
+from headrace_executor.runs.driver import Driver
+from headrace_executor.runs.feeds import FeedLimits, Hub
+from headrace_executor.runs.flush import Flusher
+from headrace_executor.runs.journal import BufferLimits
+from headrace_executor.runs.lease import Lease
+from headrace_executor.runs.queue_view import QueueView
+from headrace_executor.runs.submit import Submitter
+from headrace_executor.runs.upkeep import Upkeep, UpkeepLimits
+from headrace_executor.runs.watch import Tailer, Watchers
+from headrace_executor.runs.worker import Worker, WorkerLimits
 from headrace_executor.service import Runs
 from headrace_executor.settings import Settings
-from headrace_executor.submit import Submitter
-from headrace_executor.upkeep import Upkeep, UpkeepLimits
-from headrace_executor.watch import Tailer, Watchers
-from headrace_executor.worker import Worker, WorkerLimits
 
 WORK_CONNECTIONS = 4
 """For flushes, claims, submissions and the heartbeat, which must not wait behind requests."""

@@ -8,13 +8,14 @@ import orjson
 from headrace_llm.usage import Usage
 from headrace_runtime import errors
 
-from headrace_executor import bodies, events, ids, metrics
-from headrace_executor.journal import cancelled_event
+from headrace_executor import events, metrics
 from headrace_executor.model import Failure, FailureCode, Priority, Run, RunKind, RunState
-from headrace_executor.records import Chunk, RunFilter, Submission
-from headrace_executor.stores import Hints, LogStore, RunStore
-from headrace_executor.submit import Submitter
-from headrace_executor.watch import Watchers
+from headrace_executor.runs import bodies, ids
+from headrace_executor.runs.journal import cancelled_event
+from headrace_executor.runs.records import Chunk, RunFilter, Submission
+from headrace_executor.runs.stores import Hints, LogStore, RunStore
+from headrace_executor.runs.submit import Submitter
+from headrace_executor.runs.watch import Watchers
 
 ATTEMPTS = 5
 """How often ending a queued run is tried when its place in the queue is being noted at the same moment."""

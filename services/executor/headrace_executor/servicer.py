@@ -9,12 +9,13 @@ from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace_llm.client import ModelSignals
 from headrace_runtime import errors
 
-from headrace_executor import codec, ids
+from headrace_executor import codec
 from headrace_executor.model import Priority, Run
-from headrace_executor.queue_view import QueueView
-from headrace_executor.records import RunFilter
+from headrace_executor.runs import ids
+from headrace_executor.runs.queue_view import QueueView
+from headrace_executor.runs.records import RunFilter
+from headrace_executor.runs.watch import Watchers
 from headrace_executor.service import Runs, SubmitRequest
-from headrace_executor.watch import Watchers
 
 MAX_WAIT_S = 60
 MAX_TRACEPARENT = 128

@@ -7,9 +7,10 @@ from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace_runtime import errors
 
-from headrace_executor import codec, ids
-from headrace_executor.records import Session
-from headrace_executor.stores import SessionStore
+from headrace_executor import codec
+from headrace_executor.runs import ids
+from headrace_executor.runs.records import Session
+from headrace_executor.runs.stores import SessionStore
 
 MAX_TITLE = 200
 MAX_METADATA_BYTES = 16 * 1024

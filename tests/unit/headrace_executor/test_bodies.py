@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 import pytest
-from headrace_executor import bodies
 from headrace_executor.model import Priority, RunKind
+from headrace_executor.runs import bodies
 from headrace_runtime.errors import InvalidArgument
 from hypothesis import given
 from hypothesis import strategies as st

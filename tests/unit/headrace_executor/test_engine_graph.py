@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from headrace_executor.engine import run_graph
+from headrace_executor.engine.scheduler import run_graph
 
 
 class Work:

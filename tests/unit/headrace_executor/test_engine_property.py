@@ -13,10 +13,10 @@ import pytest
 from headrace_blueprint import tools, validation
 from headrace_blueprint.plan import Plan, compile_plan
 from headrace_executor import events
+from headrace_executor.engine.execution import execute
+from headrace_executor.engine.limits import Limits
+from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import LeaseLost, RunFailed
-from headrace_executor.execution import execute
-from headrace_executor.limits import Limits
-from headrace_executor.nodes.attempt import Parts
 from headrace_llm.client import ChatRequest, Completion
 from headrace_llm.errors import ProviderRejected, ProviderUnavailable
 from headrace_runtime import errors

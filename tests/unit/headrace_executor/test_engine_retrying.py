@@ -5,9 +5,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from headrace_executor.engine.retrying import BACKOFF_S, MAX_BACKOFF_S, until_deadline
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
-from headrace_executor.retrying import BACKOFF_S, MAX_BACKOFF_S, until_deadline
 from headrace_runtime import errors
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost, StoreAway, StoreRefused
-from headrace_executor.feeds import FeedLimits, Hub
-from headrace_executor.flush import Flusher
-from headrace_executor.journal import BufferLimits, RunJournal
-from headrace_executor.records import Chunk, RunWrite
+from headrace_executor.runs.feeds import FeedLimits, Hub
+from headrace_executor.runs.flush import Flusher
+from headrace_executor.runs.journal import BufferLimits, RunJournal
+from headrace_executor.runs.records import Chunk, RunWrite
 from headrace_llm.usage import Usage
 
 from tests.support.executor_fakes import claimed

@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, date, datetime, timedelta
 
-from headrace_executor import ids
+from headrace_executor.runs import ids
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,9 +7,9 @@ import orjson
 import pytest
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost, RunFailed
-from headrace_executor.journal import BufferLimits, RunJournal, token_usage
 from headrace_executor.model import Failure, FailureCode, Outcome, RunState
-from headrace_executor.openings import Openings
+from headrace_executor.runs.journal import BufferLimits, RunJournal, token_usage
+from headrace_executor.runs.openings import Openings
 from headrace_llm.usage import ModelUsage, Usage
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from headrace_executor.errors import StoreAway
-from headrace_executor.lease import Lease
-from headrace_executor.records import Beat, Claim
+from headrace_executor.runs.lease import Lease
+from headrace_executor.runs.records import Beat, Claim
 
 LEASE_S, HEARTBEAT_S = 1.0, 0.1
 

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from headrace_blueprint import plan
 from headrace_blueprint.model import Blueprint
+from headrace_executor.engine.execution import Executed, execute
+from headrace_executor.engine.limits import Limits
+from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
-from headrace_executor.execution import Executed, execute
-from headrace_executor.limits import Limits
 from headrace_executor.model import FailureCode
-from headrace_executor.nodes.attempt import Parts
 from headrace_llm.errors import GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
 from headrace_llm.usage import Usage
 from headrace_runtime import errors

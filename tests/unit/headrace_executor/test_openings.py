@@ -3,7 +3,7 @@
 from typing import Any
 
 from headrace_executor import events
-from headrace_executor.openings import Openings
+from headrace_executor.runs.openings import Openings
 from hypothesis import given
 from hypothesis import strategies as st
 

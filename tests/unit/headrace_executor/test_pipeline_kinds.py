@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from headrace_executor import events
+from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.model import FailureCode, RunKind
-from headrace_executor.pipeline import RunPipeline
 from headrace_executor.ports import Turn
 from headrace_runtime import errors
 

@@ -1,7 +1,7 @@
 """A run's spans: one per step, children of the run's, in the trace of the request that started it."""
 
 import pytest
-from headrace_executor import pipeline, steps
+from headrace_executor.engine import pipeline, steps
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter

@@ -4,8 +4,8 @@ import time as clock
 from datetime import UTC, datetime
 
 import pytest
-from headrace_executor.tools import calculator, time
-from headrace_executor.tools.errors import ToolFailed
+from headrace_executor.engine.tools import calculator, time
+from headrace_executor.engine.tools.errors import ToolFailed
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import pytest
-from headrace_executor.feeds import Feed, FeedLimits, Hub
 from headrace_executor.model import RunState, StepRecord
-from headrace_executor.records import Chunk, Head
-from headrace_executor.watch import MAX_RESPONSE_BYTES, Tailer, Watchers
+from headrace_executor.runs.feeds import Feed, FeedLimits, Hub
+from headrace_executor.runs.records import Chunk, Head
+from headrace_executor.runs.watch import MAX_RESPONSE_BYTES, Tailer, Watchers
 from headrace_runtime import errors
 from hypothesis import given
 from hypothesis import strategies as st

@@ -12,7 +12,7 @@ from contextlib import suppress
 import orjson
 
 from headrace_executor.adapters.cel_process import LENGTH
-from headrace_executor.engine_metrics import CEL_KILLED, CEL_REFUSED
+from headrace_executor.engine.metrics import CEL_KILLED, CEL_REFUSED
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
 

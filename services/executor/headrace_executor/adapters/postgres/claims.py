@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from headrace_executor.adapters.postgres import rows
 from headrace_executor.adapters.postgres.pool import Pool
-from headrace_executor.records import Beat, Claim
+from headrace_executor.runs.records import Beat, Claim
 
 # The order of claims: priority, then max-min fair between tenants (a tenant's k-th waiting run counts as its running runs
 # plus k), then age. What a dead owner left counts as already running, so it goes first within its priority.

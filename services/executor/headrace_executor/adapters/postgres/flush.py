@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from headrace_executor import ids
 from headrace_executor.adapters.postgres.pool import Pool
-from headrace_executor.records import RunWrite
+from headrace_executor.runs import ids
+from headrace_executor.runs.records import RunWrite
 
 # A run that is not ours any more joins with nothing, and the others of the batch are written all the same.
 # The same statement may come twice, when its answer was lost: the second finds its own last_seq and changes nothing.

@@ -8,7 +8,7 @@ import orjson
 from headrace_executor.adapters.postgres import rows
 from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.model import RunState, StepRecord
-from headrace_executor.records import Chunk, Head
+from headrace_executor.runs.records import Chunk, Head
 
 _READ = """
 SELECT run_id::text, first_seq, final, data FROM events

@@ -7,7 +7,7 @@ import orjson
 from headrace_llm.usage import Usage
 
 from headrace_executor.model import ClaimedRun, Failure, FailureCode, Priority, Run, RunKind, RunState
-from headrace_executor.records import Claim
+from headrace_executor.runs.records import Claim
 
 RUN_COLUMNS = """r.run_id::text, r.tenant_id, COALESCE(r.session_id::text, '') AS session_id, r.kind, r.state, r.priority,
     r.created_at, r.started_at, r.finished_at, r.attempt, r.error_code, r.error_message, r.usage, r.last_seq"""

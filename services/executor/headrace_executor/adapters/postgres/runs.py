@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from headrace_executor.adapters.postgres import rows
 from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.model import Failure, Priority, Run, RunState
-from headrace_executor.records import Chunk, QueueState, RunFilter
+from headrace_executor.runs.records import Chunk, QueueState, RunFilter
 
 _LIST = f"""
 SELECT {rows.RUN_COLUMNS} FROM runs r

@@ -7,7 +7,7 @@ import asyncpg
 from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.model import ClaimedRun
 from headrace_executor.ports import Turn
-from headrace_executor.records import Session, SessionMessage
+from headrace_executor.runs.records import Session, SessionMessage
 
 _COLUMNS = """s.session_id::text, s.tenant_id, s.title, s.metadata, s.created_at, COALESCE(
     (SELECT m.created_at FROM messages m WHERE m.session_id = s.session_id ORDER BY m.position DESC LIMIT 1), s.created_at

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from headrace_executor.adapters.postgres.pool import Pool
-from headrace_executor.records import Preflight, Submission
+from headrace_executor.runs.records import Preflight, Submission
 
 _PREFLIGHT = """
 SELECT r.run_id::text, r.request_hash, s.session_id IS NOT NULL AS session_found,

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from headrace_executor import ids
 from headrace_executor.adapters.postgres.claims import TURNS
 from headrace_executor.adapters.postgres.pool import Pool
-from headrace_executor.records import Notice, Waiting
+from headrace_executor.runs import ids
+from headrace_executor.runs.records import Notice, Waiting
 
 LOCK_TIMEOUT = "1s"
 """How long adding or dropping a partition may wait for the log's readers and writers; then it is tried again later."""

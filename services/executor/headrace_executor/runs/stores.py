@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from headrace_executor.model import Failure, Run, RunState, StepRecord
-from headrace_executor.records import (
+from headrace_executor.runs.records import (
     Beat,
     Chunk,
     Claim,

@@ -7,13 +7,14 @@ import orjson
 from headrace_blueprint import tools
 from headrace_blueprint.model import Data
 
-from headrace_executor import events, page
+from headrace_executor import events
+from headrace_executor.engine import page
+from headrace_executor.engine.nodes import retrieve
+from headrace_executor.engine.nodes.attempt import Attempt, Result
+from headrace_executor.engine.tools import calculator, time
+from headrace_executor.engine.tools.errors import ToolFailed
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
-from headrace_executor.nodes import retrieve
-from headrace_executor.nodes.attempt import Attempt, Result
-from headrace_executor.tools import calculator, time
-from headrace_executor.tools.errors import ToolFailed
 
 Arguments = Mapping[str, Json]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from headrace_executor.records import Chunk
+from headrace_executor.runs.records import Chunk
 
 
 @dataclass(frozen=True, slots=True)

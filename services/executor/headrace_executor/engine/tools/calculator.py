@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headrace_executor.tools.errors import ToolFailed
+from headrace_executor.engine.tools.errors import ToolFailed
 
 MAX_CHARACTERS = 1_000
 MAX_TERMS = 200

@@ -12,11 +12,11 @@ from headrace_runtime import errors
 
 from headrace_executor import metrics, policy
 from headrace_executor.errors import StoreRefused
-from headrace_executor.feeds import Hub
 from headrace_executor.model import ClaimedRun
 from headrace_executor.policy import Fleet, QueueLimits
-from headrace_executor.records import Chunk, Claim, Preflight, Submission
-from headrace_executor.stores import Hints, SubmissionStore
+from headrace_executor.runs.feeds import Hub
+from headrace_executor.runs.records import Chunk, Claim, Preflight, Submission
+from headrace_executor.runs.stores import Hints, SubmissionStore
 
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 4 * 1024 * 1024

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from headrace_blueprint import references
 from headrace_blueprint.plan import Plan
 
-from headrace_executor import engine, page
+from headrace_executor.engine import page
+from headrace_executor.engine import scheduler as engine
+from headrace_executor.engine.nodes.attempt import Parts
+from headrace_executor.engine.nodes.runner import NodeRunner
+from headrace_executor.engine.scope import Scope
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
-from headrace_executor.nodes.attempt import Parts
-from headrace_executor.nodes.runner import NodeRunner
 from headrace_executor.ports import Journal
-from headrace_executor.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,15 @@ from headrace_blueprint.plan import Plan
 from headrace_llm.usage import Usage
 from headrace_runtime import errors
 
-from headrace_executor import events, failures, page, steps
-from headrace_executor.engine_metrics import NODE_RETRIES, NODE_SECONDS, NODES
+from headrace_executor import events
+from headrace_executor.engine import failures, page, steps
+from headrace_executor.engine.metrics import NODE_RETRIES, NODE_SECONDS, NODES
+from headrace_executor.engine.nodes import compose, compute, data, retrieve
+from headrace_executor.engine.nodes.attempt import Attempt, Parts, Result
+from headrace_executor.engine.scope import Scope
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.model import FailureCode
-from headrace_executor.nodes import compose, compute, data, retrieve
-from headrace_executor.nodes.attempt import Attempt, Parts, Result
 from headrace_executor.ports import Journal
-from headrace_executor.scope import Scope
 
 KINDS: Mapping[str, Callable[[Attempt, Any], Awaitable[Result]]] = {
     "data": data.run,

@@ -9,10 +9,11 @@ from headrace_llm.client import ChatRequest, Completion, Message, Priority
 from headrace_llm.errors import InvalidAnswer
 from headrace_runtime import errors
 
-from headrace_executor import events, failures
+from headrace_executor import events
+from headrace_executor.engine import failures
+from headrace_executor.engine.nodes.attempt import Attempt, Result
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
-from headrace_executor.nodes.attempt import Attempt, Result
 
 REPAIRS = 1
 """How often a model is shown what is wrong with its JSON."""

@@ -12,11 +12,11 @@ import structlog
 
 from headrace_executor import metrics
 from headrace_executor.errors import StoreAway, StoreRefused
-from headrace_executor.feeds import Hub
-from headrace_executor.journal import RunJournal
-from headrace_executor.lease import Lease
-from headrace_executor.records import RunWrite
-from headrace_executor.stores import FlushStore, Hints
+from headrace_executor.runs.feeds import Hub
+from headrace_executor.runs.journal import RunJournal
+from headrace_executor.runs.lease import Lease
+from headrace_executor.runs.records import RunWrite
+from headrace_executor.runs.stores import FlushStore, Hints
 
 MAX_RUNS = 256
 """Runs in one flush; the others go in the next."""

@@ -16,16 +16,17 @@ from headrace_blueprint.plan import Plan
 from headrace_runtime import telemetry
 from opentelemetry import context, propagate
 
-from headrace_executor import answers, events, page, requests, retrying
+from headrace_executor import events
+from headrace_executor.engine import answers, page, requests, retrying
+from headrace_executor.engine.execution import Executed, execute
+from headrace_executor.engine.limits import Limits
+from headrace_executor.engine.nodes.attempt import Parts
+from headrace_executor.engine.requests import Conversation
+from headrace_executor.engine.retrying import Sleep
+from headrace_executor.engine.steps import Done, once, tracer
 from headrace_executor.errors import RunFailed
-from headrace_executor.execution import Executed, execute
-from headrace_executor.limits import Limits
 from headrace_executor.model import FailureCode, Json, Outcome, RunKind
-from headrace_executor.nodes.attempt import Parts
 from headrace_executor.ports import Cel, Journal, Models, Planner, Rag, Router, Sessions, Turn
-from headrace_executor.requests import Conversation
-from headrace_executor.retrying import Sleep
-from headrace_executor.steps import Done, once, tracer
 
 
 def _utc_now() -> datetime:

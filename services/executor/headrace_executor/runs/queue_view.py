@@ -7,8 +7,8 @@ import structlog
 
 from headrace_executor.errors import StoreAway, StoreRefused
 from headrace_executor.policy import Fleet
-from headrace_executor.records import QueueState
-from headrace_executor.stores import RunStore
+from headrace_executor.runs.records import QueueState
+from headrace_executor.runs.stores import RunStore
 
 MAX_AGE_S = 0.5
 """A count this old is still given to who asks for signals."""

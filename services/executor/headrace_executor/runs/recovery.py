@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import orjson
 
 from headrace_executor.model import StepRecord
-from headrace_executor.openings import Openings
-from headrace_executor.stores import LogStore
+from headrace_executor.runs.openings import Openings
+from headrace_executor.runs.stores import LogStore
 
 PAGE = 64
 """Chunks of the log that are read at once."""

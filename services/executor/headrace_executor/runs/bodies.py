@@ -9,7 +9,7 @@ from headrace_blueprint.faults import Fault, pointer
 from headrace_runtime.errors import InvalidArgument, Violation
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from headrace_executor import requests
+from headrace_executor.engine import requests
 from headrace_executor.model import Priority, RunKind
 
 MAX_BODY_BYTES = 1024 * 1024

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import orjson
 from headrace_blueprint.expressions import Expression
 
+from headrace_executor.engine.limits import Limits
 from headrace_executor.errors import RunFailed
-from headrace_executor.limits import Limits
 from headrace_executor.model import FailureCode, Json
 
 

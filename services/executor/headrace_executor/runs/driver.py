@@ -9,14 +9,14 @@ import structlog
 
 from headrace_executor import policy
 from headrace_executor.errors import LeaseLost, RunFailed
-from headrace_executor.flush import Flusher
-from headrace_executor.journal import BufferLimits, RunJournal
 from headrace_executor.model import Failure, FailureCode, Outcome, RunState
-from headrace_executor.openings import Openings
 from headrace_executor.ports import Pipeline
-from headrace_executor.records import Claim
-from headrace_executor.recovery import read_past
-from headrace_executor.stores import LogStore
+from headrace_executor.runs.flush import Flusher
+from headrace_executor.runs.journal import BufferLimits, RunJournal
+from headrace_executor.runs.openings import Openings
+from headrace_executor.runs.records import Claim
+from headrace_executor.runs.recovery import read_past
+from headrace_executor.runs.stores import LogStore
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ import zoneinfo
 from datetime import datetime
 from typing import Any
 
-from headrace_executor.tools.errors import ToolFailed
+from headrace_executor.engine.tools.errors import ToolFailed
 
 
 def tell(now: datetime, timezone: str = "UTC") -> dict[str, Any]:

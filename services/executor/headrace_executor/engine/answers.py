@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from headrace_executor import page, passages
-from headrace_executor.execution import Executed
+from headrace_executor.engine import page, passages
+from headrace_executor.engine.execution import Executed
 from headrace_executor.model import Json, Outcome
 from headrace_executor.ports import Turn
 

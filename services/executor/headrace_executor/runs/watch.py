@@ -12,9 +12,9 @@ from headrace_runtime import errors
 
 from headrace_executor import metrics
 from headrace_executor.errors import StoreAway, StoreRefused
-from headrace_executor.feeds import Feed, Hub
-from headrace_executor.records import Chunk, Head
-from headrace_executor.stores import LogStore
+from headrace_executor.runs.feeds import Feed, Hub
+from headrace_executor.runs.records import Chunk, Head
+from headrace_executor.runs.stores import LogStore
 
 MAX_RESPONSE_BYTES = 256 * 1024
 """Events in one answer; a larger event goes alone."""

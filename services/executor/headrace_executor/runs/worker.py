@@ -11,13 +11,13 @@ import structlog
 from headrace_runtime import context
 
 from headrace_executor import metrics
-from headrace_executor.driver import Driver, Stop
 from headrace_executor.errors import LeaseLost, StoreAway, StoreRefused
-from headrace_executor.feeds import Hub
-from headrace_executor.lease import Lease
 from headrace_executor.model import RunState
-from headrace_executor.records import Claim
-from headrace_executor.stores import ClaimStore, Hints
+from headrace_executor.runs.driver import Driver, Stop
+from headrace_executor.runs.feeds import Hub
+from headrace_executor.runs.lease import Lease
+from headrace_executor.runs.records import Claim
+from headrace_executor.runs.stores import ClaimStore, Hints
 
 REMEMBERED_RUNS = 64
 """Finished runs whose mean time is `seconds_per_run`."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from headrace_executor import ids, metrics
+from headrace_executor import metrics
 from headrace_executor.errors import StoreAway, StoreRefused
-from headrace_executor.stores import ClaimStore
+from headrace_executor.runs import ids
+from headrace_executor.runs.stores import ClaimStore
 
 SAFETY = 0.1
 """The part of a lease that we do not use, against clocks that differ in speed and a loop that is late."""

@@ -11,9 +11,9 @@ from headrace_blueprint import plan, tools, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
 from headrace_blueprint.plan import Plan
 
+from headrace_executor.engine.nodes.runner import RUNNABLE
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
-from headrace_executor.nodes.runner import RUNNABLE
 
 Body = Mapping[str, Json]
 

@@ -3,9 +3,9 @@
 from headrace_blueprint import expressions
 from headrace_blueprint.model import Compute
 
+from headrace_executor.engine.nodes.attempt import Attempt, Result
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
-from headrace_executor.nodes.attempt import Attempt, Result
 
 
 async def run(attempt: Attempt, node: Compute) -> Result:

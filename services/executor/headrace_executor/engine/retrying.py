@@ -11,8 +11,8 @@ import structlog
 import tenacity
 from headrace_runtime import errors
 
-from headrace_executor import failures
-from headrace_executor.engine_metrics import RETRIES
+from headrace_executor.engine import failures
+from headrace_executor.engine.metrics import RETRIES
 from headrace_executor.model import FailureCode
 
 MAX_ATTEMPTS = 200

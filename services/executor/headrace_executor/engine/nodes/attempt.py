@@ -10,12 +10,12 @@ from headrace_blueprint import references
 from headrace_llm.usage import Usage
 
 from headrace_executor import events
+from headrace_executor.engine.limits import Limits
+from headrace_executor.engine.retrying import Sleep
+from headrace_executor.engine.scope import Scope
 from headrace_executor.errors import RunFailed
-from headrace_executor.limits import Limits
 from headrace_executor.model import ClaimedRun, FailureCode, Json
 from headrace_executor.ports import Cel, Event, Journal, Models, Rag
-from headrace_executor.retrying import Sleep
-from headrace_executor.scope import Scope
 
 J = TypeVar("J")
 

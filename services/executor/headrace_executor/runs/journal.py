@@ -14,8 +14,8 @@ from headrace_llm.usage import Usage
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.model import ClaimedRun, Failure, FailureCode, Json, Outcome, RunState, StepRecord
-from headrace_executor.openings import Openings
-from headrace_executor.records import Chunk, Ending, RunWrite, StepWrite
+from headrace_executor.runs.openings import Openings
+from headrace_executor.runs.records import Chunk, Ending, RunWrite, StepWrite
 
 Event = Mapping[str, Any]
 

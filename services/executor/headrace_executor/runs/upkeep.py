@@ -15,9 +15,9 @@ from headrace_runtime import errors
 
 from headrace_executor import events, metrics, policy
 from headrace_executor.errors import StoreRefused
-from headrace_executor.queue_view import QueueView
-from headrace_executor.records import Notice
-from headrace_executor.stores import Hints, UpkeepStore
+from headrace_executor.runs.queue_view import QueueView
+from headrace_executor.runs.records import Notice
+from headrace_executor.runs.stores import Hints, UpkeepStore
 
 FIRST_NOTICE = 0.1
 """The part of `notice_s` after which a waiting run hears of its place for the first time; most are claimed sooner."""

@@ -2,10 +2,10 @@
 
 from headrace_blueprint.model import Retrieve
 
-from headrace_executor import passages, retrying
+from headrace_executor.engine import passages, retrying
+from headrace_executor.engine.nodes.attempt import Attempt, Result
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
-from headrace_executor.nodes.attempt import Attempt, Result
 
 MAX_QUERY = 8_192
 """Longest query that the rag service takes, in characters; the rest of a longer one is left out."""

@@ -1,0 +1,1 @@
+"""The other half: what a run does, step by step and node by node. It knows no database."""
