@@ -5,6 +5,14 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
+
+CLOSE_S = 5.0
+"""Longest that closing a guard may take."""
+CLOSE_TRIES = 10
+
+log = structlog.get_logger()
+
 
 class Guard:
     """Owns tasks that run as long as the process does."""
@@ -28,15 +36,22 @@ class Guard:
         self.failed.set_exception(error)
 
     async def close(self) -> None:
-        """Cancel the tasks and wait until they have ended."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self.failed.done():
-            self.failed.exception()
-        else:
+        """Cancel the tasks and wait until they have ended, for at most `CLOSE_S`.
+
+        A task that goes on is cancelled again: there are libraries that swallow a cancellation.
+        """
+        left = set(self._tasks)
+        for _ in range(CLOSE_TRIES):
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=CLOSE_S / CLOSE_TRIES)
+        if left:
+            log.error("tasks_do_not_end", tasks=sorted(task.get_name() for task in left))
+        if not self.failed.done():
             self.failed.cancel()
+        elif not self.failed.cancelled():
+            self.failed.exception()
 
 
 @asynccontextmanager

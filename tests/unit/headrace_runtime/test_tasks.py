@@ -46,3 +46,21 @@ async def test_closing_cancels_what_still_runs() -> None:
 
     assert cancelled.is_set()
     assert guard.failed.cancelled()
+
+
+async def test_a_task_that_swallows_its_first_cancellation_is_cancelled_again() -> None:
+    swallowed = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            swallowed.set()
+        await forever()
+
+    async with tasks.guard() as guard:
+        guard.start(stubborn(), name="stubborn")
+        await asyncio.sleep(0)
+
+    assert swallowed.is_set()
+    await guard.close()
