@@ -52,7 +52,7 @@ class Usage:
         return sum(self.models.values(), ModelUsage())
 
     def to_json(self) -> dict[str, Any]:
-        """API.md's Usage."""
+        """docs/api.md's Usage."""
         return {**_figures(self.total), "models": {name: _figures(one) for name, one in self.models.items()}}
 
     def to_proto(self) -> usage_pb2.Usage:

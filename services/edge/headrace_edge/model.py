@@ -1,4 +1,4 @@
-"""The edge's answers, as API.md shapes them, and the nouns that its ports speak in. Plain data; no I/O."""
+"""The edge's answers, as docs/api.md shapes them, and the nouns that its ports speak in. Plain data; no I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime

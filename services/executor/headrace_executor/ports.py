@@ -135,7 +135,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The rag service's answer to a search. Entities and relations are JSON objects as API.md shapes them."""
+    """The rag service's answer to a search. Entities and relations are JSON objects as docs/api.md shapes them."""
 
     chunks: tuple[Passage, ...]
     entities: tuple[Json, ...]
@@ -152,7 +152,7 @@ class Rag(Protocol):
     async def ingest(
         self, run: ClaimedRun, *, document_id: str, title: str, text: str, workspace: str
     ) -> tuple[Json, Usage]:
-        """Read a document into a workspace and return it in API.md's shape."""
+        """Read a document into a workspace and return it in docs/api.md's shape."""
 
 
 class Models(Protocol):

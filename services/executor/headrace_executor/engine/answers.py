@@ -1,4 +1,4 @@
-"""What a run ends with, in API.md's shapes. Pure."""
+"""What a run ends with, in docs/api.md's shapes. Pure."""
 
 from collections.abc import Mapping, Sequence
 
