@@ -7,12 +7,13 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import floors, runs, stack, streams
+from tests.bench import floors, model_double, runs, stack, streams
 
 SHAPES = (("page", 1, 200), ("page", 64, 1500), ("conversation", 1, 150), ("conversation", 64, 1000))
 """Kind, clients at once, runs."""
 IDLE_STREAMS = 2_000
-REJOIN_RUNS, REJOIN_WATCHERS, REJOIN_MOST = 200, 10, 6
+FLOODS = 5
+REJOIN_RUNS, REJOIN_WATCHERS, REJOIN_MOST = 300, 10, 6
 
 console = Console()
 
@@ -103,9 +104,16 @@ def main() -> None:
         ]
         grpc_floor, insert_floor = uvloop.run(_floors(one.database_url))
         _report_runs(results, grpc_floor, insert_floor, bare_ms)
+        flood = uvloop.run(runs.measure(one, kind="flood", concurrency=1, runs=FLOODS))
         idle, back = uvloop.run(_streams(one))
+    bare_kib = uvloop.run(streams.bare_idle_kib(streams=IDLE_STREAMS))
     table = _table("Streams", "what", "figure")
     table.add_row("bare ASGI streams of 20 events/s, client included", f"{bare_rate:.0f}")
+    tokens_per_s = model_double.FLOOD / flood.whole_ms[0] * 1000
+    table.add_row(
+        "tokens/s of one run, model double → executor → edge → client", f"{tokens_per_s:.0f} in {flood.events:.0f} events"
+    )
+    table.add_row("KiB per idle stream of a bare ASGI application", f"{bare_kib:.0f}")
     table.add_row(f"{idle.streams} idle streams open in", f"{idle.open_s:.1f} s")
     table.add_row("KiB per idle stream, edge / executor", f"{idle.kib_per_stream:.0f} / {idle.executor_kib_per_stream:.0f}")
     table.add_row("GET /api/health/ready p99 meanwhile", f"{idle.health_ms:.1f} ms")

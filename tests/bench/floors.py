@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import asyncpg
 import grpc
 import uvicorn
+import uvloop
 from headrace.router.v1 import router_pb2, router_pb2_grpc
 from headrace_cli.embedded.program import free_port
 
@@ -86,9 +88,9 @@ class BareSse:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def serve_bare(app: BareSse) -> AsyncGenerator[int, None]:
-    """Serve it with uvicorn on a free port for as long as the iterator lives."""
-    port = free_port()
+async def serve_bare(app: BareSse, port: int = 0) -> AsyncGenerator[int, None]:
+    """Serve it with uvicorn, on a free port unless one is given, for as long as the iterator lives."""
+    port = port or free_port()
     config = uvicorn.Config(
         app, port=port, log_level="error", access_log=False, lifespan="off", loop="uvloop", http="httptools"
     )
@@ -102,3 +104,12 @@ async def serve_bare(app: BareSse) -> AsyncGenerator[int, None]:
         app.hold.set()
         server.should_exit = True
         await task
+
+
+async def _serve_for_ever(port: int) -> None:
+    async for _ in serve_bare(BareSse(1), port):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve_for_ever(int(sys.argv[1])))

@@ -8,6 +8,7 @@ from headrace_llm.registry import Registry
 from headrace_llm.usage import ModelUsage, Usage
 
 CHUNKS = 20
+FLOOD = 20_000
 
 
 class InstantModel:
@@ -21,10 +22,12 @@ class InstantModel:
         return Completion("word " * CHUNKS, self.registry.default, self._usage())
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
-        """Answer at once, in pieces; a prompt that starts with WAIT waits for its deadline."""
-        if request.messages[-1].content.startswith("WAIT"):
+        """Answer at once, in pieces. A prompt that starts with WAIT waits for its deadline, one with FLOOD gives many."""
+        prompt = request.messages[-1].content
+        if prompt.startswith("WAIT"):
             await asyncio.sleep(request.deadline_s)
-        for _ in range(CHUNKS):
+        for _ in range(FLOOD if prompt.startswith("FLOOD") else CHUNKS):
+            await asyncio.sleep(0)
             yield "word "
         yield Completion("word " * CHUNKS, self.registry.default, self._usage())
 

@@ -27,8 +27,11 @@ WAITING = {
     "output": "${nodes.a.output}",
 }
 """The model double holds its answer to a prompt that starts with WAIT."""
+FLOOD = {**WAITING, "name": "flood", "nodes": [{"id": "a", "kind": "compose", "prompt": "FLOOD"}]}
+"""The model double answers a prompt that starts with FLOOD with `model_double.FLOOD` tokens, as fast as they are taken."""
 PATHS: dict[str, tuple[str, dict[str, object]]] = {
     "page": ("/api/page/generate", {"blueprint": BLUEPRINT}),
+    "flood": ("/api/page/generate", {"blueprint": FLOOD}),
     "conversation": ("/api/conversation/stream", {"message": "Hello there!", "mode": "chat"}),
 }
 

@@ -3,10 +3,14 @@
 import asyncio
 import json
 import random
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
 import aiohttp
+import psutil
+from headrace_cli.embedded.program import accepts, free_port
 
 from tests.bench.runs import PATHS
 from tests.bench.stack import Stack
@@ -56,6 +60,29 @@ async def idle(stack: Stack, *, streams: int, run_id: str) -> Idle:
     return Idle(
         streams, opened, (after - before) * 1024 / streams, (executor_after - executor) * 1024 / streams, sorted(waits)[98]
     )
+
+
+async def bare_idle_kib(*, streams: int) -> float:
+    """KiB of resident memory per idle stream of a bare ASGI application, in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.floors", str(port)])
+    try:
+        async with asyncio.timeout(30):
+            while not accepts(port):
+                await asyncio.sleep(0.05)
+        before = psutil.Process(process.pid).memory_info().rss
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            answers = []
+            for batch in range(0, streams, 200):
+                count = min(200, streams - batch)
+                answers += await asyncio.gather(*(session.get(f"http://127.0.0.1:{port}/hold") for _ in range(count)))
+            after = psutil.Process(process.pid).memory_info().rss
+            for answer in answers:
+                answer.close()
+        return (after - before) / 1024 / streams
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @dataclass(frozen=True, slots=True)

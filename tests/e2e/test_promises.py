@@ -40,7 +40,7 @@ async def test_a_second_watcher_sees_the_same_events(suite: Suite, provider: Ope
 
 async def test_one_key_starts_one_run(suite: Suite, provider: OpenAiServer) -> None:
     body = {"kind": "conversation", "message": "tell me", "mode": "chat"}
-    headers = {"Idempotency-Key": "order-17"}
+    headers = {"Idempotency-Key": "one-and-the-same"}
 
     run_ids = await asyncio.gather(*(suite.submit(body, **headers) for _ in range(8)))
     other = await suite.post("/api/tasks", {**body, "message": "something else"}, **headers)
