@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace_executor.adapters.postgres.claims import ClaimStore
-from headrace_executor.adapters.postgres.migrate import migrate
-from headrace_executor.adapters.postgres.pool import open_pool
+from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.ports import Journal
 from headrace_executor.runs import ids
+from headrace_postgres.pool import open_pool
 
 from tests.support import agui
 from tests.support.executor_durable import ScriptedPipeline, eventually, executor, refused, settings
@@ -61,8 +61,8 @@ async def test_a_full_queue_refuses_with_the_time_to_come_back(postgres_url: str
 async def test_claims_follow_priority_then_tenants_in_turn_then_age(postgres_url: str, seed: int) -> None:
     """Against a model in plain Python, claim by claim."""
     chance = random.Random(seed)
-    await migrate(postgres_url)
-    async with open_pool(postgres_url, name="test", size=1, statement_timeout_s=5, wait_s=5) as pool:
+    await SCHEMA.migrate(postgres_url)
+    async with open_pool(postgres_url, application="test", size=1, statement_timeout_s=5, wait_s=5) as pool:
         store = ClaimStore(pool)
         await store.register("me", lease_s=60, slots=99)
         waiting: list[tuple[int, str, str]] = []
@@ -101,8 +101,8 @@ async def _insert(pool: Any, run_id: str, tenant: str, priority: int) -> None:
 
 
 async def test_two_claimers_never_get_the_same_run(postgres_url: str) -> None:
-    await migrate(postgres_url)
-    async with open_pool(postgres_url, name="test", size=4, statement_timeout_s=5, wait_s=5) as pool:
+    await SCHEMA.migrate(postgres_url)
+    async with open_pool(postgres_url, application="test", size=4, statement_timeout_s=5, wait_s=5) as pool:
         store = ClaimStore(pool)
         for n in range(4):
             await store.register(f"e{n}", lease_s=60, slots=99)

@@ -9,24 +9,23 @@ import asyncpg
 import pytest
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.logs import LogStore
-from headrace_executor.adapters.postgres.migrate import migrate
-from headrace_executor.adapters.postgres.pool import Pool, open_pool
+from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
-from headrace_executor.errors import StoreAway, StoreRefused
 from headrace_executor.runs import ids
+from headrace_postgres.pool import Pool, open_pool
 
 TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture
 async def pool(postgres_url: str) -> AsyncIterator[Pool]:
-    await migrate(postgres_url)
-    async with open_pool(postgres_url, name="test", size=3, statement_timeout_s=5, wait_s=5) as value:
+    await SCHEMA.migrate(postgres_url)
+    async with open_pool(postgres_url, application="test", size=3, statement_timeout_s=5, wait_s=5) as value:
         yield value
 
 
 async def test_processes_that_start_together_migrate_once(postgres_url: str) -> None:
-    await asyncio.gather(*(migrate(postgres_url) for _ in range(4)))
+    await asyncio.gather(*(SCHEMA.migrate(postgres_url) for _ in range(4)))
     connection = await asyncpg.connect(postgres_url)
     assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 1
     await connection.close()
@@ -34,17 +33,17 @@ async def test_processes_that_start_together_migrate_once(postgres_url: str) -> 
 
 async def test_a_migration_that_was_applied_but_not_noted_is_applied_again(postgres_url: str) -> None:
     """A process killed between the two leaves exactly that."""
-    await migrate(postgres_url)
+    await SCHEMA.migrate(postgres_url)
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("DELETE FROM headrace_executor_migrations")
     await connection.execute("INSERT INTO headrace_executor_migrations_lock (pid) VALUES (1)")
-    await migrate(postgres_url)
+    await SCHEMA.migrate(postgres_url)
     assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 1
     await connection.close()
 
 
 async def test_the_rollback_leaves_nothing(postgres_url: str) -> None:
-    await migrate(postgres_url)
+    await SCHEMA.migrate(postgres_url)
     folder = resources.files("headrace_executor") / "migrations"
     connection = await asyncpg.connect(postgres_url)
     for entry in sorted(
@@ -114,16 +113,6 @@ async def test_a_lapsed_lease_neither_renews_nor_claims(pool: Pool) -> None:
     await _run(pool, TODAY, "queued")
     assert await store.claim("late", limit=1) == []
     assert not (await store.renew("late", lease_s=60, seconds_per_run=0, finished=0)).held
-
-
-async def test_a_value_that_cannot_be_stored_is_refused_not_retried(pool: Pool) -> None:
-    with pytest.raises(StoreRefused):
-        await pool.fetch("SELECT $1::integer", "text")
-    with pytest.raises(StoreRefused):
-        await pool.fetch("SELECT $1::text", "nul \x00")
-    with pytest.raises(StoreAway):
-        await pool.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
-    assert await pool.fetch("SELECT 1")
 
 
 async def _log(pool: Pool, run_id: str) -> None:

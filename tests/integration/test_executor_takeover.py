@@ -12,10 +12,10 @@ from headrace_executor import events
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.flush import FlushStore
 from headrace_executor.adapters.postgres.logs import LogStore
-from headrace_executor.adapters.postgres.pool import open_pool
 from headrace_executor.model import Outcome, RunState
 from headrace_executor.ports import Journal
 from headrace_executor.runs.records import Chunk, Ending, RunWrite
+from headrace_postgres.pool import open_pool
 
 from tests.support import agui
 from tests.support.executor_durable import PAID, ScriptedPipeline, eventually, executor, settings
@@ -203,5 +203,5 @@ async def _has(other: Any, run_id: str, seq: int) -> bool:
 
 @asynccontextmanager
 async def _stores(url: str) -> AsyncIterator[tuple[ClaimStore, FlushStore, LogStore]]:
-    async with open_pool(url, name="test", size=2, statement_timeout_s=5, wait_s=5) as pool:
+    async with open_pool(url, application="test", size=2, statement_timeout_s=5, wait_s=5) as pool:
         yield ClaimStore(pool), FlushStore(pool), LogStore(pool)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from headrace_llm.client import ModelClient
+from headrace_postgres.pool import Pool, open_pool
 from headrace_runtime.tasks import Guard, guard
 
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.flush import FlushStore
 from headrace_executor.adapters.postgres.logs import LogStore
-from headrace_executor.adapters.postgres.migrate import migrate
-from headrace_executor.adapters.postgres.pool import Pool, open_pool
 from headrace_executor.adapters.postgres.runs import RunStore
+from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.sessions import SessionStore
 from headrace_executor.adapters.postgres.submissions import SubmissionStore
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
@@ -170,7 +170,7 @@ async def _pools(settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Pool]
         pool = await stack.enter_async_context(
             open_pool(
                 dsn,
-                name=name,
+                application=f"headrace-executor-{name}",
                 size=size,
                 statement_timeout_s=settings.statement_timeout_s,
                 wait_s=settings.start_timeout_s,
@@ -178,7 +178,7 @@ async def _pools(settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Pool]
             )
         )
         if not pools:
-            await migrate(dsn)
+            await SCHEMA.migrate(dsn)
         pools.append(pool)
     return pools[0], pools[1]
 

@@ -6,9 +6,11 @@ StoreAway       Postgres does not answer, or asks to try again; to a caller it i
 StoreRefused    Postgres refuses a statement: trying again will not help
 """
 
-from headrace_runtime.errors import Unavailable
+from headrace_postgres.errors import StoreAway, StoreRefused
 
 from headrace_executor.model import Failure, FailureCode
+
+__all__ = ["LeaseLost", "RunFailed", "StoreAway", "StoreRefused"]
 
 
 class LeaseLost(Exception):
@@ -21,16 +23,3 @@ class RunFailed(Exception):
     def __init__(self, code: FailureCode, message: str) -> None:
         super().__init__(message)
         self.failure = Failure(code, message)
-
-
-class StoreAway(Unavailable):
-    """The database does not answer in time, or had to break off what it did."""
-
-    default_reason = "STORE_AWAY"
-
-    def __init__(self, message: str = "the database does not answer") -> None:
-        super().__init__(message, retry_after_s=1.0)
-
-
-class StoreRefused(Exception):
-    """The database refuses what was asked of it; the message has its reason."""

@@ -7,6 +7,7 @@ from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
 from headrace_llm import app as llm
 from headrace_llm import embeddings
 from headrace_llm.settings import LlmSettings
+from headrace_postgres.pool import open_pool
 from headrace_runtime import serve
 from headrace_runtime.settings import load
 
@@ -14,10 +15,11 @@ from headrace_rag import searching, writing
 from headrace_rag.adapters.lightrag_index.asking import AskLimits
 from headrace_rag.adapters.lightrag_index.kit import IndexLimits
 from headrace_rag.adapters.lightrag_index.opening import open_index
-from headrace_rag.adapters.postgres import migrate, pool
 from headrace_rag.adapters.postgres.documents import PostgresDocuments
+from headrace_rag.adapters.postgres.schema import SCHEMA
 from headrace_rag.adapters.postgres.writer_lock import PostgresWriterLock
 from headrace_rag.chunking import Cut
+from headrace_rag.errors import StoreRefused
 from headrace_rag.ports import Models
 from headrace_rag.servicer import RagServicer
 from headrace_rag.settings import Settings
@@ -39,12 +41,18 @@ async def service(settings: Settings) -> AsyncIterator[serve.Service]:
 async def wired(settings: Settings, *, models: Models, embedder: embeddings.Embedder) -> AsyncIterator[serve.Service]:
     """The service over any models and embeddings. Raises `StoreAway` and `InvalidSettings`."""
     dsn = settings.database_url.get_secret_value()
-    await pool.wait_until_there(dsn, wait_s=settings.start_timeout_s)
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(
-            pool.open_pool(dsn, size=settings.connections, statement_timeout_s=settings.statement_timeout_s)
+            open_pool(
+                dsn,
+                application="headrace-rag",
+                size=settings.connections,
+                statement_timeout_s=settings.statement_timeout_s,
+                wait_s=settings.start_timeout_s,
+                refused=StoreRefused,
+            )
         )
-        async with migrate.migrated(dsn):
+        async with SCHEMA.migrated(dsn):  # LightRAG makes its own there
             index = await stack.enter_async_context(
                 open_index(dsn, models=models, embedder=embedder, pool=connections, limits=_index_limits(settings))
             )

@@ -14,16 +14,19 @@ ServiceError (headrace_runtime.errors)
     └── IndexFailed        LightRAG failed on its own
 """
 
+import headrace_postgres.errors
+from headrace_postgres.errors import StoreAway
 from headrace_runtime import errors
 
-
-class StoreAway(errors.Unavailable):
-    """The database does not answer in time."""
-
-    default_reason = "STORE_AWAY"
-
-    def __init__(self, message: str = "the database does not answer") -> None:
-        super().__init__(message, retry_after_s=1.0)
+__all__ = [
+    "Draining",
+    "IndexFailed",
+    "LeaseLost",
+    "StoreAway",
+    "StoreRefused",
+    "TooManyWriters",
+    "WorkspaceBusy",
+]
 
 
 class LeaseLost(errors.Unavailable):
@@ -62,7 +65,7 @@ class TooManyWriters(errors.ResourceExhausted):
         super().__init__(f"{waiting} documents wait to be written already", retry_after_s=5.0)
 
 
-class StoreRefused(errors.InternalError):
+class StoreRefused(headrace_postgres.errors.StoreRefused, errors.InternalError):
     """The database refuses what was asked of it."""
 
     default_reason = "STORE_REFUSED"

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from headrace_postgres.pool import Pool
+
 from headrace_executor.adapters.postgres import rows
-from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.runs.records import Beat, Claim
 
 # The order of claims: priority, then max-min fair between tenants (a tenant's k-th waiting run counts as its running runs

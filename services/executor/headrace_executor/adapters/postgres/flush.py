@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from headrace_executor.adapters.postgres.pool import Pool
+from headrace_postgres.pool import Pool
+
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import RunWrite
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 import orjson
+from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres import rows
-from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.model import RunState, StepRecord
 from headrace_executor.runs.records import Chunk, Head
 

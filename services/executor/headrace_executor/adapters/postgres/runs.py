@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from headrace_postgres.pool import Pool
+
 from headrace_executor.adapters.postgres import rows
-from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.model import Failure, Priority, Run, RunState
 from headrace_executor.runs.records import Chunk, QueueState, RunFilter
 

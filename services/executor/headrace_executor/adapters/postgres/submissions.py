@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from headrace_executor.adapters.postgres.pool import Pool
+from headrace_postgres.pool import Pool
+
 from headrace_executor.runs.records import Preflight, Submission
 
 _PREFLIGHT = """

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from headrace_postgres.pool import Pool
+
 from headrace_executor.adapters.postgres.claims import TURNS
-from headrace_executor.adapters.postgres.pool import Pool
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import Notice, Waiting
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
+from headrace_postgres.pool import translated
 from headrace_runtime.errors import ServiceError
 from headrace_runtime.settings import InvalidSettings
 
@@ -13,8 +14,7 @@ from headrace_rag import policy
 from headrace_rag.adapters.lightrag_index.instances import Instance, Instances
 from headrace_rag.adapters.lightrag_index.kit import Kit
 from headrace_rag.adapters.postgres.passages import PostgresPassages
-from headrace_rag.adapters.postgres.pool import translated
-from headrace_rag.errors import IndexFailed, StoreAway
+from headrace_rag.errors import IndexFailed, StoreAway, StoreRefused
 from headrace_rag.job import Job
 from headrace_rag.model import Entity, Found, Keywords, Mode, Passage, Relation, Source, Space
 
@@ -140,7 +140,7 @@ class LightRagIndex:
 def foreign_errors() -> Iterator[None]:
     """What LightRAG raises leaves the block as one of our errors."""
     try:
-        with translated():
+        with translated(StoreRefused):
             yield
     except (ServiceError, InvalidSettings):
         raise

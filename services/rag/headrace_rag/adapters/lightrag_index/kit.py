@@ -4,13 +4,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from headrace_postgres.pool import Pool
+
 from headrace_rag import chunking, policy
 from headrace_rag.adapters.lightrag_index.asking import Asking, AskLimits
 from headrace_rag.adapters.lightrag_index.instances import Instance
 from headrace_rag.adapters.lightrag_index.library import Library
 from headrace_rag.adapters.lightrag_index.tokens import Tokens
 from headrace_rag.adapters.lightrag_index.vectors import Vectors
-from headrace_rag.adapters.postgres.pool import Pool
 from headrace_rag.model import Space
 from headrace_rag.ports import Models
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from headrace_llm.embeddings import Embedder
+from headrace_postgres.pool import Pool
 
 from headrace_rag.adapters.lightrag_index import instances, library
 from headrace_rag.adapters.lightrag_index.index import LightRagIndex, foreign_errors
@@ -14,7 +15,6 @@ from headrace_rag.adapters.lightrag_index.library import Library
 from headrace_rag.adapters.lightrag_index.tokens import Tokens
 from headrace_rag.adapters.lightrag_index.vectors import Vectors
 from headrace_rag.adapters.postgres.passages import PostgresPassages
-from headrace_rag.adapters.postgres.pool import Pool
 from headrace_rag.model import Space
 from headrace_rag.ports import Models
 

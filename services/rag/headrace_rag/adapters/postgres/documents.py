@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import asyncpg
+from headrace_postgres.pool import Pool
 
-from headrace_rag.adapters.postgres.pool import Pool
 from headrace_rag.model import Document, Mark, Source, Space, State
 
 INTERRUPTED = "reading was interrupted; ingest it again"

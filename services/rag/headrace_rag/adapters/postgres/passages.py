@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from headrace_postgres.pool import Pool
+
 from headrace_rag import policy
-from headrace_rag.adapters.postgres.pool import Pool
 from headrace_rag.model import Passage, Space
 
 _READY = "tenant_id = $1 AND workspace = $2 AND state = 'ready' AND vectors = $3"

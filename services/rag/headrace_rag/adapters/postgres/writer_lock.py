@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+from headrace_postgres.pool import CONNECT_TIMEOUT_S, translated
 
 from headrace_rag import policy
-from headrace_rag.adapters.postgres.pool import CONNECT_TIMEOUT_S, translated
-from headrace_rag.errors import WorkspaceBusy
+from headrace_rag.errors import StoreRefused, WorkspaceBusy
 from headrace_rag.model import Space
 
 RETRY_AFTER_S = 2.0
@@ -36,7 +36,7 @@ class PostgresWriterLock:
         """See `ports.WriterLock`."""
         until = asyncio.get_running_loop().time() + wait_s
         lost = asyncio.Event()
-        with translated():
+        with translated(StoreRefused):
             connection = await asyncpg.connect(
                 self._dsn,
                 timeout=min(CONNECT_TIMEOUT_S, wait_s),
@@ -53,7 +53,7 @@ class PostgresWriterLock:
 async def _lock(connection: Any, space: Space, *, wait_s: float) -> None:
     if wait_s <= 0:
         raise WorkspaceBusy(RETRY_AFTER_S)
-    with translated():
+    with translated(StoreRefused):
         try:
             await connection.execute("SELECT set_config('lock_timeout', $1, false)", f"{max(1, int(wait_s * 1000))}ms")
             await connection.execute("SELECT pg_advisory_lock($1)", _key(space), timeout=wait_s + CONNECT_TIMEOUT_S)
