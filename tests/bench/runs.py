@@ -54,7 +54,7 @@ class Result:
 
 async def _one(session: aiohttp.ClientSession, url: str, body: bytes) -> tuple[float, float, int]:
     started = time.perf_counter()
-    first, events, tail = 0.0, 0, b""
+    first, events, tail, finished = 0.0, 0, b"", False
     async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
         answer.raise_for_status()
         async for piece in answer.content.iter_any():
@@ -62,10 +62,10 @@ async def _one(session: aiohttp.ClientSession, url: str, body: bytes) -> tuple[f
             if count and not first:
                 first = time.perf_counter()
             events += count
-            tail = (tail + piece)[-4096:] if count == 0 else b""
-            last = piece
-        if b"RUN_FINISHED" not in last and b"RUN_FINISHED" not in tail:
-            raise RuntimeError(f"a run did not succeed: {last[-400:]!r}")
+            finished = finished or b'"RUN_FINISHED"' in tail + piece
+            tail = (tail + piece)[-64:] if count == 0 else piece[-6:]
+    if not finished:
+        raise RuntimeError(f"a run did not succeed: {tail!r}")
     ended = time.perf_counter()
     return (first - started) * 1000, (ended - started) * 1000, events
 
