@@ -90,7 +90,7 @@ def running() -> Iterator[Stack]:
                 one = replace(one, argv=(sys.executable, "-m", "tests.bench.executor"))
             if part.name == "edge":
                 limits = {"HEADRACE_EDGE_MAX_STREAMS": "20000", "HEADRACE_EDGE_MAX_STREAMS_PER_KEY": "20000"}
-                one = replace(one, env={**one.env, **limits, "HEADRACE_EDGE_REQUESTS_PER_MINUTE": "10000000"})
+                one = replace(one, env={**one.env, **limits, "HEADRACE_EDGE_MAX_REQUESTS": "20000"})
             processes[part.name] = stack.enter_context(_run(one, home))
         pin(CLIENT_CORE)
         made = Stack(f"http://127.0.0.1:{layout.edge}", database_url, {name: one.pid for name, one in processes.items()})
