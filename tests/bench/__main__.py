@@ -91,8 +91,8 @@ async def _waiting_run(one: stack.Stack) -> str:
 
 
 async def _streams(one: stack.Stack) -> tuple[streams.Idle, streams.Rejoins]:
-    back = await streams.rejoins(one, runs=REJOIN_RUNS, watchers=REJOIN_WATCHERS, most=REJOIN_MOST, seed=7)
-    return await streams.idle(one, streams=IDLE_STREAMS, run_id=await _waiting_run(one)), back
+    idle = await streams.idle(one, streams=IDLE_STREAMS, run_id=await _waiting_run(one))
+    return idle, await streams.rejoins(one, runs=REJOIN_RUNS, watchers=REJOIN_WATCHERS, most=REJOIN_MOST, seed=7)
 
 
 def main() -> None:
