@@ -7,7 +7,7 @@ from headrace_cli.supervisor import plan
 from headrace_cli.supervisor.plan import Backing, Layout, Part
 
 LAYOUT = Layout(edge=8080, router=1, planner=2, rag=3, executors=(4, 5))
-BACKING = Backing("postgresql://u:p@127.0.0.1:9/headrace", "redis://:p@127.0.0.1:8/0", "/home/models.yaml")
+BACKING = Backing("postgresql://u:p@127.0.0.1:9/headrace", "redis://:p@127.0.0.1:8/0", "models.yaml")
 
 
 def _parts(layout: Layout = LAYOUT) -> dict[str, Part]:
