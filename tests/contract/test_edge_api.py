@@ -1,6 +1,7 @@
 """The edge's routes before real gRPC services: shapes, statuses, problems, and nothing half done."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -328,3 +329,13 @@ async def test_readiness_follows_the_parts_and_liveness_does_not() -> None:
         async with asyncio.timeout(10):
             while (await edge.client.get("/api/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)
+
+
+async def test_the_docs_page_needs_no_other_host(edge: Suite) -> None:
+    page = (await edge.client.get("/docs")).text
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert not [asset for asset in assets if "//" in asset]
+    for asset in assets:
+        if asset.startswith("/"):
+            assert (await edge.client.get(asset)).status_code == 200
+    assert "/openapi.json" in page

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from headrace_runtime import channels
 from starlette.types import ASGIApp
 
-from headrace_edge import auth, openapi, problems
+from headrace_edge import auth, docs_page, openapi, problems
 from headrace_edge.adapters.calls import Caller as ServiceCaller
 from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
 from headrace_edge.adapters.health_client import HealthProbe
@@ -92,6 +92,7 @@ def _routes(edge: Edge) -> FastAPI:
         title="Headrace",
         version=_version(),
         description=openapi.DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         responses=openapi.PROBLEM_RESPONSES,
@@ -102,6 +103,7 @@ def _routes(edge: Edge) -> FastAPI:
     for module in (conversation, health, tasks, sessions, documents, catalog):
         app.include_router(module.router)
     openapi.install(app)
+    docs_page.install(app)
     return app
 
 

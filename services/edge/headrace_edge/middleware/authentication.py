@@ -17,6 +17,8 @@ from headrace_edge.policy import Problem
 from headrace_edge.problems import Refused
 
 OPEN_PATHS = frozenset({"/api/health", "/api/health/live", "/api/health/ready", "/openapi.json", "/docs"})
+OPEN_FOLDER = "/docs/assets/"
+"""What needs no key: health, the description of the API and the page that shows it."""
 """Paths that need no key."""
 
 _CHALLENGE = {"www-authenticate": "Bearer"}
@@ -42,7 +44,7 @@ class AuthenticationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Identify, count and pass on."""
-        if scope["path"] in OPEN_PATHS:
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
             await self._app(scope, receive, send)
             return
         try:
