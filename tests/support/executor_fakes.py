@@ -97,6 +97,7 @@ class FakeJournal:
         self._crash_at = crash_at
         self._crash_commits = crash_commits
         self._dead = False
+        self.lost_usage = Usage()
         self._unstored: dict[str, tuple[StepRecord, int]] = {}
         openings = Openings()
         for event in self.log.events:
@@ -128,6 +129,9 @@ class FakeJournal:
         self._owned()
         self._maybe_crash()
         self.flush()
+
+    def spent(self, usage: Usage) -> None:
+        self.lost_usage += usage
 
     def record(self, step: str, output: Any, *, usage: Usage, events: Sequence[Mapping[str, Any]] = ()) -> None:
         self._owned()

@@ -47,6 +47,9 @@ class Journal(Protocol):
     async def checkpoint(self, step: str, output: Json, *, usage: Usage, events: Sequence[Event] = ()) -> None:
         """Record a step as finished and wait until that is stored: what was paid for is never paid again."""
 
+    def spent(self, usage: Usage) -> None:
+        """Count what a step has cost that will not finish: it belongs to the run's usage all the same."""
+
     async def drained(self) -> None:
         """Wait until the buffer has room again; returns at once when it has. A stream awaits it after each `delta`.
 

@@ -108,6 +108,14 @@ async def test_a_checkpoint_is_in_the_write_that_has_all_before_it() -> None:
     assert store.journal.steps["s"].output == {"n": 1}
 
 
+async def test_what_a_failed_step_cost_is_in_the_runs_usage() -> None:
+    store = Store()
+    store.journal.spent(PAID)
+    await store.flushed(store.journal.fail(Failure(FailureCode.PROVIDER, "no")))
+    usage = next(event["value"] for event in store.log if event.get("name") == "headrace.usage")
+    assert usage["llm_calls"] == PAID.total.llm_calls
+
+
 async def test_a_checkpoint_waits_until_it_is_stored() -> None:
     store = Store()
     waiting = asyncio.ensure_future(store.journal.checkpoint("s", 1, usage=Usage()))

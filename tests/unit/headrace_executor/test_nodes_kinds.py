@@ -125,10 +125,15 @@ class TestCompose:
         assert journal.log.steps["node:a"].usage == PAID + PAID
 
     async def test_json_that_still_does_not_fit_fails(self) -> None:
-        wrong = [InvalidAnswer("wrong", text="{}", faults=("/n: is missing",), usage=Usage()) for _ in range(2)]
+        wrong = [InvalidAnswer("wrong", text="{}", faults=("/n: is missing",), usage=PAID) for _ in range(2)]
+        journal = FakeJournal(claimed({}))
         failed = await fails(
-            {**COMPOSE, "schema": {"type": "object"}}, inputs={"x": 1}, models=FakeModels(failures=[*wrong])
+            {**COMPOSE, "schema": {"type": "object"}},
+            inputs={"x": 1},
+            models=FakeModels(failures=[*wrong]),
+            journal=journal,
         )
+        assert journal.lost_usage == PAID + PAID
         assert failed.failure.code is FailureCode.PROVIDER
         assert "/n: is missing" in failed.failure.message
 

@@ -78,7 +78,7 @@ class RunJournal:
 
     @property
     def usage(self) -> Usage:
-        """What the finished steps of all owners cost."""
+        """What the finished steps of all owners cost, and what this one spent on steps that failed."""
         return self._usage
 
     def emit(self, *events: Event) -> None:
@@ -111,6 +111,10 @@ class RunJournal:
         self._steps[step] = StepRecord(output, usage)
         self._usage += usage
         self._mark(self, True)
+
+    def spent(self, usage: Usage) -> None:
+        """Count what a step has cost that will not finish."""
+        self._usage += usage
 
     async def drained(self) -> None:
         """Wait until the buffer is below its soft limit."""

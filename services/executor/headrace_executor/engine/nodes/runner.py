@@ -95,6 +95,7 @@ class NodeRunner:
             except RunFailed as failure:
                 usage += attempt.usage
                 if number == attempts or not _may_pass(failure, asked=node.retry is not None):
+                    self._journal.spent(usage)
                     raise
                 if attempt.message_id:
                     gone = {"step": attempt.step, "message_id": attempt.message_id}
