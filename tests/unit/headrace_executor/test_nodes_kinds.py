@@ -14,7 +14,6 @@ from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_llm.errors import GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
-from headrace_llm.usage import Usage
 from headrace_runtime import errors
 
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
