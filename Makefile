@@ -53,3 +53,4 @@ test-unit: install ## The pure ones, in seconds
 
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.router
