@@ -1,7 +1,6 @@
 """The real servers that tests use, from the same wheels and by the same code as `headrace up`."""
 
 import secrets
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 import redis.asyncio
 from headrace_cli.embedded import model, postgres, program, valkey
 
+from tests.support.folders import open_folder
+
 
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)  # as root the server runs as nobody, who must reach its data
+    with open_folder() as home:
         password, port = home / "password", program.free_port()
         with program.running(postgres.prepare(home / "data", port, password), home / "log"):
             yield postgres.url(port, password)

@@ -1,15 +1,13 @@
 """One suite for the whole session, its model a scripted provider, and whatever a test needs of it."""
 
 import asyncio
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.e2e import suite as suites
+from tests.support.folders import open_folder
 from tests.support.openai_server import OpenAiServer, Reply, openai_server
 
 MODELS = """
@@ -21,14 +19,6 @@ models:
     context_tokens: 8192
     price: {{prompt_usd_per_million: 1, completion_usd_per_million: 2}}
 """
-
-
-@contextmanager
-def state_dir() -> Iterator[Path]:
-    """A state dir that the servers may enter too when they run as another user."""
-    with tempfile.TemporaryDirectory(prefix="headrace-e2e-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +43,7 @@ def _provider() -> Iterator[OpenAiServer]:
 
 @pytest.fixture(scope="session")
 def _suite(_provider: OpenAiServer) -> Iterator[suites.Suite]:
-    with state_dir() as home:
+    with open_folder() as home:
         models = home / "models.yaml"
         models.write_text(MODELS.format(url=_provider.base_url))
         with suites.running(home / "state", "--models", str(models), "--executors", "2") as suite:

@@ -9,8 +9,9 @@ import grpc
 import pytest
 
 from tests.e2e import suite as suites
-from tests.e2e.conftest import MODELS, state_dir
+from tests.e2e.conftest import MODELS
 from tests.support import otlp
+from tests.support.folders import open_folder
 from tests.support.openai_server import OpenAiServer, Reply
 
 SERVICES = ("edge", "executor", "router", "planner", "rag")
@@ -30,7 +31,7 @@ def collector() -> Iterator[otlp.Collector]:
 @pytest.fixture(scope="module")
 def traced(collector: otlp.Collector, _provider: OpenAiServer) -> Iterator[suites.Suite]:
     env = {f"HEADRACE_{service.upper()}_OTLP_ENDPOINT": collector.endpoint for service in SERVICES}
-    with state_dir() as home:
+    with open_folder() as home:
         models = home / "models.yaml"
         models.write_text(MODELS.format(url=_provider.base_url))
         with suites.running(home / "state", "--models", str(models), env=env) as suite:

@@ -11,14 +11,14 @@ import psutil
 from headrace_cli.embedded.program import free_port
 
 from tests.e2e import suite as suites
-from tests.e2e.conftest import state_dir
+from tests.support.folders import open_folder
 
 READY_S = 120
 MEMORY_BYTES = 1536 * 2**20
 
 
 def test_a_newcomer_sees_an_answer_and_ctrl_c_stops_everything() -> None:
-    with state_dir() as home:
+    with open_folder() as home:
         port = free_port()
         up = subprocess.Popen(
             [sys.executable, "-m", "headrace_cli", "up", "--port", str(port)],

@@ -21,6 +21,8 @@ from headrace_cli.supervisor import leftovers, state
 from headrace_cli.supervisor.ports import Ports
 from headrace_cli.supervisor.state import Phase, State, StateDir
 
+from tests.support.folders import open_folder
+
 READY_S = 60.0
 
 SERVICE = """
@@ -127,9 +129,12 @@ def _line(process: psutil.Process) -> str:
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> Iterator[Suite]:
-    tmp_path.chmod(0o711)
-    made = Suite(tmp_path)
+def suite() -> Iterator[Suite]:
+    with open_folder() as folder:
+        yield from _running(Suite(folder))
+
+
+def _running(made: Suite) -> Iterator[Suite]:
     yield made
     last = made.directory.read()
     if last is not None:
