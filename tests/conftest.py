@@ -1,15 +1,24 @@
 """The real servers that tests use, from the same wheels and by the same code as `headrace up`."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import redis.asyncio
 from headrace_cli.embedded import model, postgres, program, valkey
 
 from tests.support.folders import open_folder
+
+# No test states a time, and the same commit gives the same result; HYPOTHESIS_PROFILE=search looks for new examples.
+hypothesis.settings.register_profile(
+    "headrace", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "headrace"))
 
 
 @pytest.fixture(scope="session")
