@@ -208,6 +208,16 @@ async def test_a_paused_reader_holds_the_executor_back_and_loses_nothing(edge: S
     assert ids == list(range(1, 1003))
 
 
+async def test_a_stream_whose_start_was_lost_is_of_the_run_that_it_made(edge: Suite) -> None:
+    edge.executor.lose_answers = 6
+    edge.executor.script = lambda run: run.finish()
+
+    answer = await edge.client.post("/api/conversation/stream", json={"message": "x"})
+
+    assert list(edge.executor.runs) == [answer.headers["x-run-id"]]
+    assert "RUN_FINISHED" in answer.text
+
+
 async def test_an_executor_that_dies_is_a_pause_and_nothing_else(edge: Suite) -> None:
     run = await start(edge, events=5)
     watching = asyncio.create_task(event_source(edge, path(run)))

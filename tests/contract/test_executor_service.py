@@ -1,6 +1,8 @@
 """ExecutorService, SessionService and CatalogService against their proto, through a real server and a real Postgres."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -183,3 +185,61 @@ async def _claimed(one: Executor, run: pb.Run) -> Any:
 
     stored = await one.durable.runs.get("t", run.run_id)
     return claimed({}, run_id=run.run_id, session_id=run.session_id, created_at=stored.created_at)
+
+
+async def start(one: Executor, request_id: str, *, tenant: str = "t") -> list[pb.StartRunResponse]:
+    """Start a run and read its stream to the end."""
+    body = orjson.dumps({"message": "hello"})
+    submit = pb.SubmitRunRequest(tenant_id=tenant, request_id=request_id, kind=pb.RUN_KIND_CONVERSATION, body=body)
+    stream = channels.stream(one.runs.StartRun, pb.StartRunRequest(submit=submit), timeout_s=20)
+    return [answer async for answer in stream]
+
+
+async def test_a_started_run_is_told_once_and_streamed_from_its_first_event_to_its_last(one: Executor) -> None:
+    answers = await start(one, "a key")
+    again = await start(one, "a key")
+
+    assert [answer.HasField("run") for answer in answers] == [True] + [False] * (len(answers) - 1)
+    run_id = answers[0].run.run_id
+    events = [event for answer in answers for event in answer.events]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert orjson.loads(events[0].data)["type"] == "RUN_STARTED"
+    assert orjson.loads(events[-1].data)["type"] == "RUN_FINISHED"
+    assert again[0].run.run_id == run_id
+    assert [event for answer in again for event in answer.events] == events
+
+
+async def test_a_start_that_cannot_be_watched_accepts_nothing(postgres_url: str) -> None:
+    async def wait(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with executor(settings(postgres_url, max_watchers=1), ScriptedPipeline(before=wait)) as one:
+        run = await one.submit(tenant="other")
+        async with aclosing(one.watch(run.run_id, tenant="other")) as watching:
+            await anext(watching)
+
+            error = await refused(start(one, "a key"))
+
+            assert isinstance(error, errors.ResourceExhausted)
+            assert not (await call(one.runs.ListRuns, pb.ListRunsRequest(tenant_id="t"))).runs
+
+
+async def test_an_accepted_start_is_told_even_when_its_events_cannot_be_read(
+    one: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> AsyncIterator[Any]:
+        raise errors.Unavailable("the database does not answer")
+        yield ()
+
+    monkeypatch.setattr("headrace_executor.runs.watch.Watchers.watch", away)
+    submit = pb.SubmitRunRequest(
+        tenant_id="t", request_id="a key", kind=pb.RUN_KIND_CONVERSATION, body=orjson.dumps({"message": "hello"})
+    )
+    stream = channels.stream(one.runs.StartRun, pb.StartRunRequest(submit=submit), timeout_s=20)
+
+    told = await anext(stream)
+
+    assert told.run.run_id
+    assert not told.events
+    with pytest.raises(errors.Unavailable):
+        await anext(stream)

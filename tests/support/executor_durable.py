@@ -1,7 +1,7 @@
 """Executors in this process on real Postgres and Valkey, with a pipeline that a test scripts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +86,9 @@ class Executor:
         answer: pb.GetRunResponse = await channels.unary(self.runs.GetRun, request, timeout_s=wait_s + 20)
         return answer.run
 
-    async def watch(self, run_id: str, *, after: int = 0, tenant: str = "t") -> AsyncIterator[tuple[int, dict[str, Any]]]:
+    async def watch(
+        self, run_id: str, *, after: int = 0, tenant: str = "t"
+    ) -> AsyncGenerator[tuple[int, dict[str, Any]], None]:
         request = pb.WatchRunRequest(tenant_id=tenant, run_id=run_id, after=after)
         async for answer in channels.stream(self.runs.WatchRun, request, timeout_s=60):
             for event in answer.events:

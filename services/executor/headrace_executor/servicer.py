@@ -50,11 +50,17 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         self, request: pb.StartRunRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> AsyncIterator[pb.StartRunResponse]:
         """Accept a run and stream its events."""
+        self._watchers.require_place()
         run, _ = await self._submit(request.submit)
         told: pb.Run | None = codec.run(run)
-        async for batch in self._watchers.watch(run.tenant_id, run.run_id, after=0):
-            yield pb.StartRunResponse(run=told, events=[pb.Event(seq=seq, data=data) for seq, data in batch])
-            told = None
+        try:
+            async for batch in self._watchers.watch(run.tenant_id, run.run_id, after=0):
+                yield pb.StartRunResponse(run=told, events=[pb.Event(seq=seq, data=data) for seq, data in batch])
+                told = None
+        except errors.ServiceError:
+            if told is not None:  # accepted: the caller must know that, whatever becomes of the stream
+                yield pb.StartRunResponse(run=told)
+            raise
 
     async def _submit(self, request: pb.SubmitRunRequest) -> tuple[Run, bool]:
         kind = codec.KINDS.get(request.kind)

@@ -83,14 +83,18 @@ class Watchers:
         self._limit = limit
         self._open = 0
 
+    def require_place(self) -> None:
+        """Raise ResourceExhausted when there are as many watchers as there may be."""
+        if self._open >= self._limit:
+            raise errors.ResourceExhausted("too many watchers of this executor", reason="WATCHERS", retry_after_s=1.0)
+
     async def watch(self, tenant_id: str, run_id: str, *, after: int) -> AsyncIterator[Sequence[Numbered]]:
         """Yield the run's events after a number, those of one commit or more together, and end after its last.
 
         Raises NotFound, OutOfRange (`after` is past the end), DataLoss (the log is gone), ResourceExhausted (too many
         watchers) and `StoreAway`.
         """
-        if self._open >= self._limit:
-            raise errors.ResourceExhausted("too many watchers of this executor", reason="WATCHERS", retry_after_s=1.0)
+        self.require_place()
         self._open += 1
         metrics.WATCHERS.inc()
         try:
