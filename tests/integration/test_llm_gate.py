@@ -15,6 +15,7 @@ from headrace_llm.client import Priority
 from headrace_llm.errors import GateRefused
 from headrace_llm.gate import PacedGate
 from headrace_llm.policy import Bucket, Limit, Slot
+from headrace_llm.ports import Ask
 from headrace_llm.registry import Limits, ModelEntry, Registry
 
 ENTRY = ModelEntry(id="m", model="openai/m", limits=Limits(rpm=1200))
@@ -29,7 +30,7 @@ class Process:
     gate: PacedGate
 
     async def acquire(self, *, deadline_s: float = 5.0) -> None:
-        await self.gate.acquire(ENTRY, tokens=0, priority=Priority.STANDARD, tenant_id="t", deadline_s=deadline_s)
+        await self.gate.acquire(ENTRY, Ask(0, Priority.STANDARD, "t", deadline_s))
 
 
 @asynccontextmanager
@@ -92,7 +93,7 @@ async def test_processes_share_one_pace(redis_url: str) -> None:
 
 async def test_a_cool_down_holds_every_process(redis_url: str) -> None:
     async with process(redis_url) as one, process(redis_url) as two:
-        grant = await one.gate.acquire(ENTRY, tokens=0, priority=Priority.STANDARD, tenant_id="t", deadline_s=1)
+        grant = await one.gate.acquire(ENTRY, Ask(0, Priority.STANDARD, "t", 1))
         await one.gate.throttled(grant, retry_after_s=20)
         with pytest.raises(GateRefused) as caught:
             await two.acquire(deadline_s=5)
@@ -115,10 +116,10 @@ async def test_a_cancelled_waiter_gives_its_slot_back(redis_url: str) -> None:
         before = await one.client.hgetall(PREFIX + ENTRY.scope)
         slow = ENTRY.model_copy(update={"limits": Limits(rpm=6)})
         gate = PacedGate(Registry.of([slow]), one.pacer, max_waiting=5)
-        await gate.acquire(slow, tokens=0, priority=Priority.STANDARD, tenant_id="t", deadline_s=5)
+        await gate.acquire(slow, Ask(0, Priority.STANDARD, "t", 5))
         kept = await one.client.hgetall(PREFIX + ENTRY.scope)
         assert kept != before
-        waiter = asyncio.create_task(gate.acquire(slow, tokens=0, priority=Priority.STANDARD, tenant_id="t", deadline_s=30))
+        waiter = asyncio.create_task(gate.acquire(slow, Ask(0, Priority.STANDARD, "t", 30)))
         while await one.client.hgetall(PREFIX + ENTRY.scope) == kept:
             await asyncio.sleep(0.01)
         waiter.cancel()
@@ -142,7 +143,7 @@ async def test_an_emptied_redis_is_only_a_fresh_start(redis_url: str) -> None:
 
 async def test_a_cool_down_holds_without_redis_too() -> None:
     async with process("redis://127.0.0.1:9/0") as one:
-        grant = await one.gate.acquire(ENTRY, tokens=0, priority=Priority.STANDARD, tenant_id="t", deadline_s=1)
+        grant = await one.gate.acquire(ENTRY, Ask(0, Priority.STANDARD, "t", 1))
         await one.gate.throttled(grant, retry_after_s=20)
         with pytest.raises(GateRefused) as caught:
             await one.acquire(deadline_s=5)

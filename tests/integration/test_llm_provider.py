@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 from headrace_llm import app
-from headrace_llm.client import ChatRequest, Completion, Message, ModelClient
+from headrace_llm.client import ChatRequest, Completion, Message, ModelClient, Restarted
 from headrace_llm.errors import (
     CallTimeout,
     GateRefused,
@@ -59,7 +59,7 @@ def ask(model: str = "", *, deadline_s: float = 10.0, **changes: object) -> Chat
     return ChatRequest((Message("user", "how is it"),), "t", deadline_s, model, **changes)  # type: ignore[arg-type]
 
 
-async def read(models: ModelClient, request: ChatRequest) -> list[str | Completion]:
+async def read(models: ModelClient, request: ChatRequest) -> list[str | Restarted | Completion]:
     return [item async for item in models.stream(request)]
 
 

@@ -10,7 +10,7 @@ from headrace_llm import metrics, policy, tracing
 from headrace_llm.errors import CallTimeout, ProviderUnavailable, Throttled
 from headrace_llm.history import History
 from headrace_llm.job import Job, Rules
-from headrace_llm.ports import Gate, Grant
+from headrace_llm.ports import Ask, Gate, Grant
 
 MIN_COOL_DOWN_S = 0.1
 """A Retry-After of 0 is not believed."""
@@ -52,13 +52,16 @@ class Attempts:
             raise CallTimeout(f"the deadline passed before {job.entry.id} could be asked")
         answer = self._history.expected_tokens(job.entry.id, max_tokens=job.call.max_tokens)
         expected_s = self._history.expected_s(job.entry.id)
-        return await self._gate.acquire(
-            job.entry,
+        ask = Ask(
             tokens=min(job.prompt_tokens + answer, job.entry.context_tokens),
             priority=job.request.priority,
             tenant_id=job.request.tenant_id,
-            deadline_s=policy.wait_budget_s(remaining_s=remaining_s, expected_s=expected_s),
+            max_wait_s=policy.wait_budget_s(remaining_s=remaining_s, expected_s=expected_s),
+            started_at=job.request.started_at,
+            unblocks=job.request.unblocks,
+            run_id=job.request.run_id,
         )
+        return await self._gate.acquire(job.entry, ask)
 
     async def _cool_down(self, job: Job, grant: Grant, error: Throttled, *, may_repeat: bool) -> None:
         asked_s = self._rules.cool_down_s if error.retry_after_s is None else error.retry_after_s

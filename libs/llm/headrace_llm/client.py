@@ -1,7 +1,7 @@
 """How the rest of Headrace asks a model. `ModelClient` is the interface; `headrace_llm.app` makes the real one."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
@@ -18,11 +18,25 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to have a function called."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON as the model wrote it; nobody has checked it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a prompt."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: Sequence[ToolCall] = ()
+    """Of an assistant's turn."""
+    tool_call_id: str = ""
+    """Of a tool's turn: the call that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,21 @@ class ChatRequest:
     temperature: float = 0.0
     schema: Mapping[str, Any] | None = None
     """A JSON Schema that the answer must satisfy: the provider is told, and the answer is validated."""
+    purpose: str = "chat"
+    """What kind of call it is (route, plan, compose, extract …): calls of a kind take about as long. A metric's label."""
+    run_id: str = ""
+    """The run that it belongs to, "" for none."""
+    started_at: float | None = None
+    """When the work that it belongs to began, in seconds since 1970: of a tenant's calls in a class, older work goes first.
+    None means now."""
+    unblocks: int = 0
+    """How many later steps of its run wait for it: of one run's calls, those that unblock most go first."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """Functions that the model may wish to have called, in OpenAI's form."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further parameters in OpenAI's words (top_p, stop, seed, tool_choice, response_format …), passed on as they are."""
+    cache: bool | None = None
+    """Whether an exact repetition may be answered from the cache: None means at temperature 0 and without tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +80,16 @@ class Completion:
     """The registry id that answered."""
     usage: Usage
     finish_reason: str = "stop"
-    """stop, length or content_filter."""
+    """stop, length, content_filter or tool_calls."""
+    tool_calls: Sequence[ToolCall] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """In a stream: what came so far is void, as `model` failed in the middle of it; the answer begins anew."""
+
+    model: str
+    """The registry id that answers now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +98,27 @@ class ModelSignals:
 
     model: str
     granted_rpm: float = 0.0
+    """Calls let through in the last minute, by all processes while the gate is shared."""
     effective_rpm: float = 0.0
+    """The pace now: what is configured, as far as the provider was seen to grant it; 0 when nothing is configured."""
     queue_depth: int = 0
     oldest_wait_s: float = 0.0
     throttled_ratio: float = 0.0
+    """Calls of the last minute that the provider refused, 0 to 1."""
     seconds_per_call: float = 0.0
+    configured_rpm: float = 0.0
+    queued: Mapping[Priority, int] = field(default_factory=dict)
+    """The queue by priority."""
+    expected_wait_s: Mapping[Priority, float] = field(default_factory=dict)
+    """How long a call that came now would wait."""
+    cooling_s: float = 0.0
+    """What is left of the pause after a 429."""
+    shared: bool = True
+    """False while Redis is away and this process keeps to its share."""
+    breaker_open: bool = False
+    """Whether calls are refused because the model keeps failing."""
+    cached_ratio: float = 0.0
+    """Requests of the last minute that the cache answered, 0 to 1."""
 
 
 class ModelClient(Protocol):
@@ -77,8 +131,10 @@ class ModelClient(Protocol):
     async def complete(self, request: ChatRequest) -> Completion:
         """Ask for a whole answer."""
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
+    def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """Ask for an answer in pieces of text, none of them empty; the last item is the Completion.
+
+        After a `Restarted` the pieces begin anew, perhaps of another model.
 
         Closing the iterator aborts the call at the provider.
         """

@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from headrace_llm import metrics
-from headrace_llm.client import ModelSignals, Priority
+from headrace_llm.client import ModelSignals
 from headrace_llm.errors import GateRefused
 from headrace_llm.policy import Limit, Slot
-from headrace_llm.ports import Grant, Pacer
+from headrace_llm.ports import Ask, Grant, Pacer
 from headrace_llm.registry import ModelEntry, Registry
 from headrace_llm.window import SlidingMinute
 
@@ -44,9 +44,7 @@ class PacedGate:
         for entry in self._models:
             metrics.GATE_QUEUE.labels(entry.id).set_function(self._waiting[entry.id].__len__)
 
-    async def acquire(
-        self, model: ModelEntry, *, tokens: int, priority: Priority, tenant_id: str, deadline_s: float
-    ) -> Grant:
+    async def acquire(self, model: ModelEntry, ask: Ask) -> Grant:
         """See `ports.Gate`."""
         started = self._clock()
         waiting = self._waiting[model.id]
@@ -58,13 +56,13 @@ class PacedGate:
         ticket = self._waiters
         waiting[ticket] = started
         try:
-            slot = await self._turn(model, tokens, until=started + deadline_s)
+            slot = await self._turn(model, ask.tokens, until=started + ask.max_wait_s)
         finally:
             del waiting[ticket]
         waited_s = self._clock() - started
         self._minutes[model.id].add("granted")
         metrics.GATE_WAIT_SECONDS.labels(model.id).observe(waited_s)
-        return Grant(model, tokens, waited_s, slot)
+        return Grant(model, ask.tokens, waited_s, slot)
 
     def settle(self, grant: Grant, *, actual_tokens: int | None, seconds: float) -> None:
         """See `ports.Gate`."""

@@ -54,7 +54,9 @@ class Job:
         return Job(
             request=request,
             entry=entry,
-            call=ProviderCall(entry, request.messages, longest, request.temperature, request.schema),
+            call=ProviderCall(
+                entry, request.messages, longest, request.temperature, request.schema, request.tools, request.options
+            ),
             prompt_tokens=prompt,
             until=now + request.deadline_s,
             validator=None if request.schema is None else answers.validator(request.schema),

@@ -1,13 +1,13 @@
 """Reads models.yaml into a `Registry`, or says everything that is wrong with it, each with its line."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from headrace_llm.errors import Fault, InvalidRegistry
-from headrace_llm.registry import ModelEntry, ModelId, Registry, Role
+from headrace_llm.registry import ModelEntry, ModelId, Registry, Role, TenantEntry
 
 MAX_BYTES = 1024 * 1024
 """A larger models.yaml is a mistake."""
@@ -22,6 +22,9 @@ class _File(BaseModel):
     default: ModelId | None = None
     roles: dict[Role, ModelId] = Field(default_factory=dict)
     models: dict[ModelId, Any] = Field(min_length=1)
+    tenants: dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], TenantEntry] = Field(
+        default_factory=dict
+    )
 
 
 def parse(text: str, *, source: str = "models.yaml") -> Registry:
@@ -45,7 +48,7 @@ def parse(text: str, *, source: str = "models.yaml") -> Registry:
     faults += _unequal_limits(entries, root)
     if faults or file is None:
         raise InvalidRegistry(source, sorted(set(faults), key=lambda fault: (fault.line, fault.path)))
-    return Registry.of(entries, default=file.default or "", roles=file.roles)
+    return Registry.of(entries, default=file.default or "", roles=file.roles, tenants=file.tenants)
 
 
 def dump(registry: Registry) -> str:

@@ -1,10 +1,10 @@
 """What the client needs from outside, as protocols: a gate, the pacer behind it, and a provider."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from headrace_llm.client import Message, ModelSignals, Priority
+from headrace_llm.client import Message, ModelSignals, Priority, ToolCall
 from headrace_llm.policy import Limit, Slot
 from headrace_llm.registry import ModelEntry
 
@@ -20,13 +20,27 @@ class Grant:
     slot: Slot
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a call wants of the gate."""
+
+    tokens: int
+    """An estimate of prompt and answer."""
+    priority: Priority
+    tenant_id: str
+    max_wait_s: float
+    """How long it may wait: what its deadline leaves when a call of its kind has had its time."""
+    started_at: float | None = None
+    """See `ChatRequest`; the same over all attempts of a request, so that a repeated one keeps its place."""
+    unblocks: int = 0
+    run_id: str = ""
+
+
 class Gate(Protocol):
     """Decides when a call may go."""
 
-    async def acquire(
-        self, model: ModelEntry, *, tokens: int, priority: Priority, tenant_id: str, deadline_s: float
-    ) -> Grant:
-        """Wait for this call's turn, `deadline_s` seconds at most.
+    async def acquire(self, model: ModelEntry, ask: Ask) -> Grant:
+        """Wait for this call's turn, `ask.max_wait_s` seconds at most.
 
         Raises `GateRefused`, at once, when its turn would come later; then nothing was taken from the quota.
         Cancelling gives the turn back where nobody has queued up behind it.
@@ -70,6 +84,8 @@ class ProviderCall:
     max_tokens: int
     temperature: float
     schema: Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,7 @@ class Answer:
     completion_tokens: int | None
     cost_usd: float | None
     """By the provider library's price list; None when it does not know the model."""
+    tool_calls: Sequence[ToolCall] = ()
 
 
 class Provider(Protocol):

@@ -16,12 +16,15 @@ models:
   turbo:
     model: openai/qwen-turbo
     api_base: https://example.com/v1
+tenants:
+  school-1: {weight: 2, daily: {usd: 5, tokens: 2000000, calls: 4000}}
+  "*": {daily: {usd: 1}}                                 # every tenant that is not named; each has its own
 ```
 """
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -72,6 +75,8 @@ class Limits(_Strict):
     """Requests that may leave at once after silence."""
     account: Label | None = None
     """Models of one provider with the same account share one limit."""
+    probe: bool = False
+    """Whether to try, in small steps, if the provider grants more than is configured."""
 
 
 class ModelEntry(_Strict):
@@ -104,6 +109,26 @@ class ModelEntry(_Strict):
         return f"{self.provider}:@{self.limits.account}" if self.limits.account else self.model.replace("/", ":", 1)
 
 
+class DailyBudget(_Strict):
+    """What a tenant may use from midnight to midnight, UTC. What is not given is not bounded."""
+
+    usd: Annotated[float, Field(ge=0)] | None = None
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    calls: Annotated[int, Field(ge=0)] | None = None
+
+
+class TenantEntry(_Strict):
+    """How one tenant is treated."""
+
+    weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    """Its turns at the gate beside another tenant's, within a priority."""
+    daily: DailyBudget = DailyBudget()
+
+
+ANY_TENANT = "*"
+"""The entry of every tenant that has none of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The models by id. `parse` in `headrace_llm.models_file` reads one from YAML."""
@@ -111,12 +136,28 @@ class Registry:
     models: Mapping[str, ModelEntry]
     default: str
     roles: Mapping[Role, str]
+    tenants: Mapping[str, TenantEntry] = field(default_factory=dict)
 
     @staticmethod
-    def of(entries: Iterable[ModelEntry], *, default: str = "", roles: Mapping[Role, str] | None = None) -> "Registry":
+    def of(
+        entries: Iterable[ModelEntry],
+        *,
+        default: str = "",
+        roles: Mapping[Role, str] | None = None,
+        tenants: Mapping[str, TenantEntry] | None = None,
+    ) -> "Registry":
         """Make a registry of entries; the first is the default unless `default` says otherwise."""
         models = {entry.id: entry for entry in entries}
-        return Registry(MappingProxyType(models), default or next(iter(models)), MappingProxyType(dict(roles or {})))
+        return Registry(
+            MappingProxyType(models),
+            default or next(iter(models)),
+            MappingProxyType(dict(roles or {})),
+            MappingProxyType(dict(tenants or {})),
+        )
+
+    def tenant(self, tenant_id: str) -> TenantEntry:
+        """How a tenant is treated; one that is not named is treated as "*" says, or by the defaults."""
+        return self.tenants.get(tenant_id) or self.tenants.get(ANY_TENANT) or TenantEntry()
 
     @staticmethod
     def of_names(names: Iterable[str], *, rpm: float | None = None) -> "Registry":
@@ -140,7 +181,9 @@ class Registry:
             name: entry.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
             for name, entry in self.models.items()
         }
-        return {"default": self.default, "roles": dict(self.roles), "models": models}
+        tenants = {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in self.tenants.items()}
+        known = {"default": self.default, "roles": dict(self.roles), "models": models}
+        return {**known, "tenants": tenants} if tenants else known
 
     def _known(self, wanted: str) -> str:
         near = difflib.get_close_matches(wanted, self.models, n=3, cutoff=0.5)

@@ -7,6 +7,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace_llm.client import ModelSignals
+from headrace_llm.client import Priority as CallPriority
 from headrace_runtime.errors import InvalidArgument, Violation
 
 from headrace_executor.model import Priority, Run, RunKind, RunState
@@ -80,6 +81,17 @@ def signals(value: ModelSignals) -> pb.ModelSignals:
         oldest_wait_s=value.oldest_wait_s,
         throttled_ratio=value.throttled_ratio,
         seconds_per_call=value.seconds_per_call,
+        configured_rpm=value.configured_rpm,
+        queued_interactive=value.queued.get(CallPriority.INTERACTIVE, 0),
+        queued_standard=value.queued.get(CallPriority.STANDARD, 0),
+        queued_background=value.queued.get(CallPriority.BACKGROUND, 0),
+        expected_wait_interactive_s=value.expected_wait_s.get(CallPriority.INTERACTIVE, 0.0),
+        expected_wait_standard_s=value.expected_wait_s.get(CallPriority.STANDARD, 0.0),
+        expected_wait_background_s=value.expected_wait_s.get(CallPriority.BACKGROUND, 0.0),
+        cooling_s=value.cooling_s,
+        shared=value.shared,
+        breaker_open=value.breaker_open,
+        cached_ratio=value.cached_ratio,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace_llm.client import ChatRequest, Completion
+from headrace_llm.client import ChatRequest, Completion, Restarted
 from headrace_llm.usage import Usage
 
 from headrace_executor.model import ClaimedRun, Json, Outcome, StepRecord
@@ -164,7 +164,7 @@ class Models(Protocol):
     async def complete(self, request: ChatRequest) -> Completion:
         """Ask for a whole answer."""
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
+    def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """Ask for an answer in pieces of text; the last item is the Completion."""
 
 

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from headrace_llm.client import ChatRequest, Message, ModelSignals, Priority
+from headrace_llm.client import ChatRequest, Message, ModelSignals
 from headrace_llm.policy import Slot
-from headrace_llm.ports import Answer, Grant, ProviderCall
+from headrace_llm.ports import Answer, Ask, Grant, ProviderCall
 from headrace_llm.registry import Limits, ModelEntry, Price, Registry
 
 ENTRY = ModelEntry(
@@ -72,13 +72,11 @@ class FakeGate:
     settled: list[int | None] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
-    async def acquire(
-        self, model: ModelEntry, *, tokens: int, priority: Priority, tenant_id: str, deadline_s: float
-    ) -> Grant:
+    async def acquire(self, model: ModelEntry, ask: Ask) -> Grant:
         if self.refusal:
             raise self.refusal
-        self.acquired.append((tokens, deadline_s))
-        return Grant(model, tokens, 0.0, Slot(True, 0, 0))
+        self.acquired.append((ask.tokens, ask.max_wait_s))
+        return Grant(model, ask.tokens, 0.0, Slot(True, 0, 0))
 
     def settle(self, grant: Grant, *, actual_tokens: int | None, seconds: float) -> None:
         self.settled.append(actual_tokens)

@@ -5,7 +5,7 @@ from headrace_llm.client import Priority
 from headrace_llm.errors import GateRefused
 from headrace_llm.gate import PacedGate
 from headrace_llm.local_pacer import LocalPacer
-from headrace_llm.ports import Grant
+from headrace_llm.ports import Ask, Grant
 from headrace_llm.registry import Limits, ModelEntry, Registry
 from headrace_llm.window import SlidingMinute
 
@@ -23,9 +23,7 @@ class World:
         self.gate = PacedGate(registry, self.pacer, max_waiting=max_waiting, clock=self.loop.time)
 
     async def acquire(self, tokens: int = 0, deadline_s: float = 5.0) -> Grant:
-        return await self.gate.acquire(
-            self.entry, tokens=tokens, priority=Priority.STANDARD, tenant_id="t", deadline_s=deadline_s
-        )
+        return await self.gate.acquire(self.entry, Ask(tokens, Priority.STANDARD, "t", deadline_s))
 
     async def reserved(self, slots: int) -> None:
         """Wait until so many slots have been given."""

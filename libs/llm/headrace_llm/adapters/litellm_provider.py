@@ -14,6 +14,7 @@ from headrace_runtime.errors import ServiceError
 
 from headrace_llm import metrics
 from headrace_llm.adapters import litellm_errors
+from headrace_llm.client import Message
 from headrace_llm.errors import ProviderAuth
 from headrace_llm.ports import Answer, ProviderCall
 from headrace_llm.registry import ModelEntry
@@ -123,7 +124,7 @@ class LiteLlm:
 
     def _arguments(self, litellm: Any, call: ProviderCall, timeout_s: float) -> dict[str, Any]:
         entry = call.model
-        messages = [{"role": message.role, "content": message.content} for message in call.messages]
+        messages = [_message(message) for message in call.messages]
         arguments: dict[str, Any] = {
             "model": entry.model,
             "messages": messages,
@@ -133,7 +134,10 @@ class LiteLlm:
             "max_retries": 0,
             "num_retries": 0,
             "drop_params": entry.model in self._picky,
+            **call.options,
         }
+        if call.tools:
+            arguments["tools"] = list(call.tools)
         if entry.api_base:
             arguments["api_base"] = entry.api_base
         if key := self._key(entry):
@@ -156,6 +160,18 @@ class LiteLlm:
             return error
         name = entry.api_key_env or f"{entry.provider.upper()}_API_KEY"
         return litellm_errors.translate(error, entry, key_name=name, secret=self._environment.get(name))
+
+
+def _message(message: Message) -> dict[str, Any]:
+    form: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        form["tool_calls"] = [
+            {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+            for one in message.tool_calls
+        ]
+    if message.tool_call_id:
+        form["tool_call_id"] = message.tool_call_id
+    return form
 
 
 def _load() -> Any:

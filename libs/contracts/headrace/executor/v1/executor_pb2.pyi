@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from headrace.llm.v1 import call_pb2 as _call_pb2
 from headrace.llm.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -10,6 +11,15 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class UsageDimension(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_DIMENSION_UNSPECIFIED: _ClassVar[UsageDimension]
+    USAGE_DIMENSION_DAY: _ClassVar[UsageDimension]
+    USAGE_DIMENSION_MODEL: _ClassVar[UsageDimension]
+    USAGE_DIMENSION_KIND: _ClassVar[UsageDimension]
+    USAGE_DIMENSION_SESSION: _ClassVar[UsageDimension]
+    USAGE_DIMENSION_RUN: _ClassVar[UsageDimension]
 
 class RunKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +46,12 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_SUCCEEDED: _ClassVar[RunState]
     RUN_STATE_FAILED: _ClassVar[RunState]
     RUN_STATE_CANCELLED: _ClassVar[RunState]
+USAGE_DIMENSION_UNSPECIFIED: UsageDimension
+USAGE_DIMENSION_DAY: UsageDimension
+USAGE_DIMENSION_MODEL: UsageDimension
+USAGE_DIMENSION_KIND: UsageDimension
+USAGE_DIMENSION_SESSION: UsageDimension
+USAGE_DIMENSION_RUN: UsageDimension
 RUN_KIND_UNSPECIFIED: RunKind
 RUN_KIND_CONVERSATION: RunKind
 RUN_KIND_WORKFLOW: RunKind
@@ -53,6 +69,112 @@ RUN_STATE_RUNNING: RunState
 RUN_STATE_SUCCEEDED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
+
+class ChatRequest(_message.Message):
+    __slots__ = ("tenant_id", "model", "context", "deadline_s", "body")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    model: str
+    context: _call_pb2.CallContext
+    deadline_s: float
+    body: bytes
+    def __init__(self, tenant_id: _Optional[str] = ..., model: _Optional[str] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ..., deadline_s: _Optional[float] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class ChatResponse(_message.Message):
+    __slots__ = ("text", "restarted_with", "completion")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    RESTARTED_WITH_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    restarted_with: str
+    completion: ChatCompletion
+    def __init__(self, text: _Optional[str] = ..., restarted_with: _Optional[str] = ..., completion: _Optional[_Union[ChatCompletion, _Mapping]] = ...) -> None: ...
+
+class ChatCompletion(_message.Message):
+    __slots__ = ("text", "model", "finish_reason", "tool_calls", "usage")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    model: str
+    finish_reason: str
+    tool_calls: _containers.RepeatedCompositeFieldContainer[ChatToolCall]
+    usage: _usage_pb2.Usage
+    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., finish_reason: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ChatToolCall, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
+
+class ChatToolCall(_message.Message):
+    __slots__ = ("id", "name", "arguments")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    arguments: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
+
+class GetUsageRequest(_message.Message):
+    __slots__ = ("tenant_id", "first_day", "last_day", "group_by", "session_id", "run_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_DAY_FIELD_NUMBER: _ClassVar[int]
+    LAST_DAY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    first_day: str
+    last_day: str
+    group_by: _containers.RepeatedScalarFieldContainer[UsageDimension]
+    session_id: str
+    run_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., first_day: _Optional[str] = ..., last_day: _Optional[str] = ..., group_by: _Optional[_Iterable[_Union[UsageDimension, str]]] = ..., session_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class GetUsageResponse(_message.Message):
+    __slots__ = ("rows", "truncated", "budget")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[UsageRow]
+    truncated: bool
+    budget: Budget
+    def __init__(self, rows: _Optional[_Iterable[_Union[UsageRow, _Mapping]]] = ..., truncated: _Optional[bool] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+
+class UsageRow(_message.Message):
+    __slots__ = ("day", "model", "kind", "session_id", "run_id", "usage")
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    model: str
+    kind: str
+    session_id: str
+    run_id: str
+    usage: _usage_pb2.ModelUsage
+    def __init__(self, day: _Optional[str] = ..., model: _Optional[str] = ..., kind: _Optional[str] = ..., session_id: _Optional[str] = ..., run_id: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.ModelUsage, _Mapping]] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("usd_limit", "usd", "tokens_limit", "tokens", "calls_limit", "calls")
+    USD_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    USD_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    usd_limit: float
+    usd: float
+    tokens_limit: int
+    tokens: int
+    calls_limit: int
+    calls: int
+    def __init__(self, usd_limit: _Optional[float] = ..., usd: _Optional[float] = ..., tokens_limit: _Optional[int] = ..., tokens: _Optional[int] = ..., calls_limit: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class SubmitRunRequest(_message.Message):
     __slots__ = ("tenant_id", "request_id", "session_id", "kind", "priority", "traceparent", "body")
@@ -217,7 +339,7 @@ class QueueSignalsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class QueueSignalsResponse(_message.Message):
-    __slots__ = ("time", "queued_interactive", "queued_standard", "queued_background", "running", "oldest_wait_s", "slots_per_replica", "replicas", "seconds_per_run", "models")
+    __slots__ = ("time", "queued_interactive", "queued_standard", "queued_background", "running", "oldest_wait_s", "slots_per_replica", "replicas", "seconds_per_run", "models", "kinds", "default_model")
     TIME_FIELD_NUMBER: _ClassVar[int]
     QUEUED_INTERACTIVE_FIELD_NUMBER: _ClassVar[int]
     QUEUED_STANDARD_FIELD_NUMBER: _ClassVar[int]
@@ -228,6 +350,8 @@ class QueueSignalsResponse(_message.Message):
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     SECONDS_PER_RUN_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MODEL_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     queued_interactive: int
     queued_standard: int
@@ -238,10 +362,22 @@ class QueueSignalsResponse(_message.Message):
     replicas: int
     seconds_per_run: float
     models: _containers.RepeatedCompositeFieldContainer[ModelSignals]
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queued_interactive: _Optional[int] = ..., queued_standard: _Optional[int] = ..., queued_background: _Optional[int] = ..., running: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., slots_per_replica: _Optional[int] = ..., replicas: _Optional[int] = ..., seconds_per_run: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelSignals, _Mapping]]] = ...) -> None: ...
+    kinds: _containers.RepeatedCompositeFieldContainer[KindSignals]
+    default_model: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queued_interactive: _Optional[int] = ..., queued_standard: _Optional[int] = ..., queued_background: _Optional[int] = ..., running: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., slots_per_replica: _Optional[int] = ..., replicas: _Optional[int] = ..., seconds_per_run: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelSignals, _Mapping]]] = ..., kinds: _Optional[_Iterable[_Union[KindSignals, _Mapping]]] = ..., default_model: _Optional[str] = ...) -> None: ...
+
+class KindSignals(_message.Message):
+    __slots__ = ("kind", "calls_per_run", "seconds_per_run")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CALLS_PER_RUN_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_PER_RUN_FIELD_NUMBER: _ClassVar[int]
+    kind: RunKind
+    calls_per_run: float
+    seconds_per_run: float
+    def __init__(self, kind: _Optional[_Union[RunKind, str]] = ..., calls_per_run: _Optional[float] = ..., seconds_per_run: _Optional[float] = ...) -> None: ...
 
 class ModelSignals(_message.Message):
-    __slots__ = ("model", "granted_rpm", "effective_rpm", "queue_depth", "oldest_wait_s", "throttled_ratio", "seconds_per_call")
+    __slots__ = ("model", "granted_rpm", "effective_rpm", "queue_depth", "oldest_wait_s", "throttled_ratio", "seconds_per_call", "configured_rpm", "queued_interactive", "queued_standard", "queued_background", "expected_wait_interactive_s", "expected_wait_standard_s", "expected_wait_background_s", "cooling_s", "shared", "breaker_open", "cached_ratio")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     GRANTED_RPM_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_RPM_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +385,17 @@ class ModelSignals(_message.Message):
     OLDEST_WAIT_S_FIELD_NUMBER: _ClassVar[int]
     THROTTLED_RATIO_FIELD_NUMBER: _ClassVar[int]
     SECONDS_PER_CALL_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_RPM_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_INTERACTIVE_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_STANDARD_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WAIT_INTERACTIVE_S_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WAIT_STANDARD_S_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WAIT_BACKGROUND_S_FIELD_NUMBER: _ClassVar[int]
+    COOLING_S_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_OPEN_FIELD_NUMBER: _ClassVar[int]
+    CACHED_RATIO_FIELD_NUMBER: _ClassVar[int]
     model: str
     granted_rpm: float
     effective_rpm: float
@@ -256,7 +403,18 @@ class ModelSignals(_message.Message):
     oldest_wait_s: float
     throttled_ratio: float
     seconds_per_call: float
-    def __init__(self, model: _Optional[str] = ..., granted_rpm: _Optional[float] = ..., effective_rpm: _Optional[float] = ..., queue_depth: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., throttled_ratio: _Optional[float] = ..., seconds_per_call: _Optional[float] = ...) -> None: ...
+    configured_rpm: float
+    queued_interactive: int
+    queued_standard: int
+    queued_background: int
+    expected_wait_interactive_s: float
+    expected_wait_standard_s: float
+    expected_wait_background_s: float
+    cooling_s: float
+    shared: bool
+    breaker_open: bool
+    cached_ratio: float
+    def __init__(self, model: _Optional[str] = ..., granted_rpm: _Optional[float] = ..., effective_rpm: _Optional[float] = ..., queue_depth: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., throttled_ratio: _Optional[float] = ..., seconds_per_call: _Optional[float] = ..., configured_rpm: _Optional[float] = ..., queued_interactive: _Optional[int] = ..., queued_standard: _Optional[int] = ..., queued_background: _Optional[int] = ..., expected_wait_interactive_s: _Optional[float] = ..., expected_wait_standard_s: _Optional[float] = ..., expected_wait_background_s: _Optional[float] = ..., cooling_s: _Optional[float] = ..., shared: _Optional[bool] = ..., breaker_open: _Optional[bool] = ..., cached_ratio: _Optional[float] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -729,3 +729,160 @@ class CatalogService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ChatServiceStub:
+    """ChatService asks one model directly, past nothing but the gate, the cache and the fallbacks. It makes no run: whoever breaks
+    the call off aborts it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Chat = channel.unary_stream(
+                '/headrace.executor.v1.ChatService/Chat',
+                request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.ChatRequest.SerializeToString,
+                response_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.ChatResponse.FromString,
+                _registered_method=True)
+
+
+class ChatServiceServicer:
+    """ChatService asks one model directly, past nothing but the gate, the cache and the fallbacks. It makes no run: whoever breaks
+    the call off aborts it.
+    """
+
+    def Chat(self, request, context):
+        """Chat streams an answer. Errors: INVALID_ARGUMENT; NOT_FOUND (model); RESOURCE_EXHAUSTED with RetryInfo (no slot before the
+        deadline, or the tenant's budget is spent); UNAVAILABLE; FAILED_PRECONDITION (the provider refuses the request);
+        DEADLINE_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ChatServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Chat': grpc.unary_stream_rpc_method_handler(
+                    servicer.Chat,
+                    request_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.ChatRequest.FromString,
+                    response_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.ChatResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'headrace.executor.v1.ChatService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('headrace.executor.v1.ChatService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ChatService:
+    """ChatService asks one model directly, past nothing but the gate, the cache and the fallbacks. It makes no run: whoever breaks
+    the call off aborts it.
+    """
+
+    @staticmethod
+    def Chat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headrace.executor.v1.ChatService/Chat',
+            headrace_dot_executor_dot_v1_dot_executor__pb2.ChatRequest.SerializeToString,
+            headrace_dot_executor_dot_v1_dot_executor__pb2.ChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class UsageServiceStub:
+    """UsageService tells what model calls cost.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetUsage = channel.unary_unary(
+                '/headrace.executor.v1.UsageService/GetUsage',
+                request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
+
+
+class UsageServiceServicer:
+    """UsageService tells what model calls cost.
+    """
+
+    def GetUsage(self, request, context):
+        """GetUsage adds up a tenant's calls. Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_UsageServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetUsageRequest.FromString,
+                    response_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetUsageResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'headrace.executor.v1.UsageService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('headrace.executor.v1.UsageService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class UsageService:
+    """UsageService tells what model calls cost.
+    """
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.executor.v1.UsageService/GetUsage',
+            headrace_dot_executor_dot_v1_dot_executor__pb2.GetUsageRequest.SerializeToString,
+            headrace_dot_executor_dot_v1_dot_executor__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

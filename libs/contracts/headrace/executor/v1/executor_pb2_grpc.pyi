@@ -244,3 +244,80 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_executor_pb2.ListToolsResponse, _abc.Awaitable[_executor_pb2.ListToolsResponse]]: ...
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ChatServiceStub:
+    """ChatService asks one model directly, past nothing but the gate, the cache and the fallbacks. It makes no run: whoever breaks
+    the call off aborts it.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ChatServiceAsyncStub: ...
+    Chat: _grpc.UnaryStreamMultiCallable[_executor_pb2.ChatRequest, _executor_pb2.ChatResponse]
+    """Chat streams an answer. Errors: INVALID_ARGUMENT; NOT_FOUND (model); RESOURCE_EXHAUSTED with RetryInfo (no slot before the
+    deadline, or the tenant's budget is spent); UNAVAILABLE; FAILED_PRECONDITION (the provider refuses the request);
+    DEADLINE_EXCEEDED.
+    """
+
+@_typing.type_check_only
+class ChatServiceAsyncStub(ChatServiceStub):
+    """ChatService asks one model directly, past nothing but the gate, the cache and the fallbacks. It makes no run: whoever breaks
+    the call off aborts it.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Chat: _aio.UnaryStreamMultiCallable[_executor_pb2.ChatRequest, _executor_pb2.ChatResponse]  # type: ignore[assignment]
+    """Chat streams an answer. Errors: INVALID_ARGUMENT; NOT_FOUND (model); RESOURCE_EXHAUSTED with RetryInfo (no slot before the
+    deadline, or the tenant's budget is spent); UNAVAILABLE; FAILED_PRECONDITION (the provider refuses the request);
+    DEADLINE_EXCEEDED.
+    """
+
+class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
+    """ChatService asks one model directly, past nothing but the gate, the cache and the fallbacks. It makes no run: whoever breaks
+    the call off aborts it.
+    """
+
+    @_abc_1.abstractmethod
+    def Chat(
+        self,
+        request: _executor_pb2.ChatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_executor_pb2.ChatResponse], _abc.AsyncIterator[_executor_pb2.ChatResponse]]:
+        """Chat streams an answer. Errors: INVALID_ARGUMENT; NOT_FOUND (model); RESOURCE_EXHAUSTED with RetryInfo (no slot before the
+        deadline, or the tenant's budget is spent); UNAVAILABLE; FAILED_PRECONDITION (the provider refuses the request);
+        DEADLINE_EXCEEDED.
+        """
+
+def add_ChatServiceServicer_to_server(servicer: ChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class UsageServiceStub:
+    """UsageService tells what model calls cost."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_executor_pb2.GetUsageRequest, _executor_pb2.GetUsageResponse]
+    """GetUsage adds up a tenant's calls. Errors: INVALID_ARGUMENT."""
+
+@_typing.type_check_only
+class UsageServiceAsyncStub(UsageServiceStub):
+    """UsageService tells what model calls cost."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetUsage: _aio.UnaryUnaryMultiCallable[_executor_pb2.GetUsageRequest, _executor_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """GetUsage adds up a tenant's calls. Errors: INVALID_ARGUMENT."""
+
+class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
+    """UsageService tells what model calls cost."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _executor_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_pb2.GetUsageResponse, _abc.Awaitable[_executor_pb2.GetUsageResponse]]:
+        """GetUsage adds up a tenant's calls. Errors: INVALID_ARGUMENT."""
+
+def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,3 +1,4 @@
+from headrace.llm.v1 import call_pb2 as _call_pb2
 from headrace.llm.v1 import usage_pb2 as _usage_pb2
 from headrace.router.v1 import router_pb2 as _router_pb2
 from google.protobuf.internal import containers as _containers
@@ -23,7 +24,7 @@ ORIGIN_REPAIRED: Origin
 ORIGIN_TEMPLATE: Origin
 
 class PlanRequest(_message.Message):
-    __slots__ = ("tenant_id", "intent", "message", "workspace", "model", "tools", "sources", "history")
+    __slots__ = ("tenant_id", "intent", "message", "workspace", "model", "tools", "sources", "history", "context")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     INTENT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +33,7 @@ class PlanRequest(_message.Message):
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     intent: _router_pb2.Intent
     message: str
@@ -40,7 +42,8 @@ class PlanRequest(_message.Message):
     tools: _containers.RepeatedScalarFieldContainer[str]
     sources: _containers.RepeatedScalarFieldContainer[str]
     history: _containers.RepeatedCompositeFieldContainer[_router_pb2.Turn]
-    def __init__(self, tenant_id: _Optional[str] = ..., intent: _Optional[_Union[_router_pb2.Intent, str]] = ..., message: _Optional[str] = ..., workspace: _Optional[str] = ..., model: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_router_pb2.Turn, _Mapping]]] = ...) -> None: ...
+    context: _call_pb2.CallContext
+    def __init__(self, tenant_id: _Optional[str] = ..., intent: _Optional[_Union[_router_pb2.Intent, str]] = ..., message: _Optional[str] = ..., workspace: _Optional[str] = ..., model: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_router_pb2.Turn, _Mapping]]] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ...) -> None: ...
 
 class PlanResponse(_message.Message):
     __slots__ = ("blueprint", "origin", "warnings", "usage")

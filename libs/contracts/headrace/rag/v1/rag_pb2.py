@@ -23,52 +23,53 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from headrace.llm.v1 import call_pb2 as headrace_dot_llm_dot_v1_dot_call__pb2
 from headrace.llm.v1 import usage_pb2 as headrace_dot_llm_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19headrace/rag/v1/rag.proto\x12\x0fheadrace.rag.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bheadrace/llm/v1/usage.proto\"g\n\rIngestRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"d\n\x0eIngestResponse\x12+\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x19.headrace.rag.v1.Document\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\"~\n\rSearchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12)\n\x04mode\x18\x04 \x01(\x0e\x32\x1b.headrace.rag.v1.SearchMode\x12\r\n\x05top_k\x18\x05 \x01(\x05\"\xb8\x01\n\x0eSearchResponse\x12&\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x16.headrace.rag.v1.Chunk\x12)\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x17.headrace.rag.v1.Entity\x12,\n\trelations\x18\x03 \x03(\x0b\x32\x19.headrace.rag.v1.Relation\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\"W\n\x05\x43hunk\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\x05score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"9\n\x06\x45ntity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"Q\n\x08Relation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08keywords\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\x85\x02\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.headrace.rag.v1.DocumentState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x06 \x01(\x05\x12\x12\n\ncharacters\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x13GetWorkspaceRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\"<\n\x14GetWorkspaceResponse\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x11\n\tdocuments\x18\x02 \x01(\x05\"O\n\x12GetDocumentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\"B\n\x13GetDocumentResponse\x12+\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x19.headrace.rag.v1.Document\"c\n\x14ListDocumentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x15ListDocumentsResponse\x12,\n\tdocuments\x18\x01 \x03(\x0b\x32\x19.headrace.rag.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x15\x44\x65leteDocumentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\"\x18\n\x16\x44\x65leteDocumentResponse*\x9c\x01\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_MODE_NAIVE\x10\x01\x12\x15\n\x11SEARCH_MODE_LOCAL\x10\x02\x12\x16\n\x12SEARCH_MODE_GLOBAL\x10\x03\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x04\x12\x13\n\x0fSEARCH_MODE_MIX\x10\x05*\x9f\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44OCUMENT_STATE_PENDING\x10\x01\x12\x1d\n\x19\x44OCUMENT_STATE_PROCESSING\x10\x02\x12\x18\n\x14\x44OCUMENT_STATE_READY\x10\x03\x12\x19\n\x15\x44OCUMENT_STATE_FAILED\x10\x04\x32\x9c\x04\n\nRagService\x12I\n\x06Ingest\x12\x1e.headrace.rag.v1.IngestRequest\x1a\x1f.headrace.rag.v1.IngestResponse\x12I\n\x06Search\x12\x1e.headrace.rag.v1.SearchRequest\x1a\x1f.headrace.rag.v1.SearchResponse\x12[\n\x0cGetWorkspace\x12$.headrace.rag.v1.GetWorkspaceRequest\x1a%.headrace.rag.v1.GetWorkspaceResponse\x12X\n\x0bGetDocument\x12#.headrace.rag.v1.GetDocumentRequest\x1a$.headrace.rag.v1.GetDocumentResponse\x12^\n\rListDocuments\x12%.headrace.rag.v1.ListDocumentsRequest\x1a&.headrace.rag.v1.ListDocumentsResponse\x12\x61\n\x0e\x44\x65leteDocument\x12&.headrace.rag.v1.DeleteDocumentRequest\x1a\'.headrace.rag.v1.DeleteDocumentResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19headrace/rag/v1/rag.proto\x12\x0fheadrace.rag.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aheadrace/llm/v1/call.proto\x1a\x1bheadrace/llm/v1/usage.proto\"\x96\x01\n\rIngestRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12-\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\"d\n\x0eIngestResponse\x12+\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x19.headrace.rag.v1.Document\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\"\xad\x01\n\rSearchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12)\n\x04mode\x18\x04 \x01(\x0e\x32\x1b.headrace.rag.v1.SearchMode\x12\r\n\x05top_k\x18\x05 \x01(\x05\x12-\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\"\xb8\x01\n\x0eSearchResponse\x12&\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x16.headrace.rag.v1.Chunk\x12)\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x17.headrace.rag.v1.Entity\x12,\n\trelations\x18\x03 \x03(\x0b\x32\x19.headrace.rag.v1.Relation\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\"W\n\x05\x43hunk\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\x05score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"9\n\x06\x45ntity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"Q\n\x08Relation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08keywords\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\x85\x02\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.headrace.rag.v1.DocumentState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x06 \x01(\x05\x12\x12\n\ncharacters\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x13GetWorkspaceRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\"<\n\x14GetWorkspaceResponse\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x11\n\tdocuments\x18\x02 \x01(\x05\"O\n\x12GetDocumentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\"B\n\x13GetDocumentResponse\x12+\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x19.headrace.rag.v1.Document\"c\n\x14ListDocumentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x15ListDocumentsResponse\x12,\n\tdocuments\x18\x01 \x03(\x0b\x32\x19.headrace.rag.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x15\x44\x65leteDocumentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\"\x18\n\x16\x44\x65leteDocumentResponse*\x9c\x01\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_MODE_NAIVE\x10\x01\x12\x15\n\x11SEARCH_MODE_LOCAL\x10\x02\x12\x16\n\x12SEARCH_MODE_GLOBAL\x10\x03\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x04\x12\x13\n\x0fSEARCH_MODE_MIX\x10\x05*\x9f\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44OCUMENT_STATE_PENDING\x10\x01\x12\x1d\n\x19\x44OCUMENT_STATE_PROCESSING\x10\x02\x12\x18\n\x14\x44OCUMENT_STATE_READY\x10\x03\x12\x19\n\x15\x44OCUMENT_STATE_FAILED\x10\x04\x32\x9c\x04\n\nRagService\x12I\n\x06Ingest\x12\x1e.headrace.rag.v1.IngestRequest\x1a\x1f.headrace.rag.v1.IngestResponse\x12I\n\x06Search\x12\x1e.headrace.rag.v1.SearchRequest\x1a\x1f.headrace.rag.v1.SearchResponse\x12[\n\x0cGetWorkspace\x12$.headrace.rag.v1.GetWorkspaceRequest\x1a%.headrace.rag.v1.GetWorkspaceResponse\x12X\n\x0bGetDocument\x12#.headrace.rag.v1.GetDocumentRequest\x1a$.headrace.rag.v1.GetDocumentResponse\x12^\n\rListDocuments\x12%.headrace.rag.v1.ListDocumentsRequest\x1a&.headrace.rag.v1.ListDocumentsResponse\x12\x61\n\x0e\x44\x65leteDocument\x12&.headrace.rag.v1.DeleteDocumentRequest\x1a\'.headrace.rag.v1.DeleteDocumentResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.rag.v1.rag_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEARCHMODE']._serialized_start=1705
-  _globals['_SEARCHMODE']._serialized_end=1861
-  _globals['_DOCUMENTSTATE']._serialized_start=1864
-  _globals['_DOCUMENTSTATE']._serialized_end=2023
-  _globals['_INGESTREQUEST']._serialized_start=108
-  _globals['_INGESTREQUEST']._serialized_end=211
-  _globals['_INGESTRESPONSE']._serialized_start=213
-  _globals['_INGESTRESPONSE']._serialized_end=313
-  _globals['_SEARCHREQUEST']._serialized_start=315
-  _globals['_SEARCHREQUEST']._serialized_end=441
-  _globals['_SEARCHRESPONSE']._serialized_start=444
-  _globals['_SEARCHRESPONSE']._serialized_end=628
-  _globals['_CHUNK']._serialized_start=630
-  _globals['_CHUNK']._serialized_end=717
-  _globals['_ENTITY']._serialized_start=719
-  _globals['_ENTITY']._serialized_end=776
-  _globals['_RELATION']._serialized_start=778
-  _globals['_RELATION']._serialized_end=859
-  _globals['_DOCUMENT']._serialized_start=862
-  _globals['_DOCUMENT']._serialized_end=1123
-  _globals['_GETWORKSPACEREQUEST']._serialized_start=1125
-  _globals['_GETWORKSPACEREQUEST']._serialized_end=1184
-  _globals['_GETWORKSPACERESPONSE']._serialized_start=1186
-  _globals['_GETWORKSPACERESPONSE']._serialized_end=1246
-  _globals['_GETDOCUMENTREQUEST']._serialized_start=1248
-  _globals['_GETDOCUMENTREQUEST']._serialized_end=1327
-  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1329
-  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1395
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1397
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1496
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1498
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1592
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1594
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1676
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1678
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1702
-  _globals['_RAGSERVICE']._serialized_start=2026
-  _globals['_RAGSERVICE']._serialized_end=2566
+  _globals['_SEARCHMODE']._serialized_start=1829
+  _globals['_SEARCHMODE']._serialized_end=1985
+  _globals['_DOCUMENTSTATE']._serialized_start=1988
+  _globals['_DOCUMENTSTATE']._serialized_end=2147
+  _globals['_INGESTREQUEST']._serialized_start=137
+  _globals['_INGESTREQUEST']._serialized_end=287
+  _globals['_INGESTRESPONSE']._serialized_start=289
+  _globals['_INGESTRESPONSE']._serialized_end=389
+  _globals['_SEARCHREQUEST']._serialized_start=392
+  _globals['_SEARCHREQUEST']._serialized_end=565
+  _globals['_SEARCHRESPONSE']._serialized_start=568
+  _globals['_SEARCHRESPONSE']._serialized_end=752
+  _globals['_CHUNK']._serialized_start=754
+  _globals['_CHUNK']._serialized_end=841
+  _globals['_ENTITY']._serialized_start=843
+  _globals['_ENTITY']._serialized_end=900
+  _globals['_RELATION']._serialized_start=902
+  _globals['_RELATION']._serialized_end=983
+  _globals['_DOCUMENT']._serialized_start=986
+  _globals['_DOCUMENT']._serialized_end=1247
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=1249
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=1308
+  _globals['_GETWORKSPACERESPONSE']._serialized_start=1310
+  _globals['_GETWORKSPACERESPONSE']._serialized_end=1370
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=1372
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=1451
+  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1453
+  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1519
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1521
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1620
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1622
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1716
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1718
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1800
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1802
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1826
+  _globals['_RAGSERVICE']._serialized_start=2150
+  _globals['_RAGSERVICE']._serialized_end=2690
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from headrace.llm.v1 import call_pb2 as _call_pb2
 from headrace.llm.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -40,18 +41,20 @@ DOCUMENT_STATE_READY: DocumentState
 DOCUMENT_STATE_FAILED: DocumentState
 
 class IngestRequest(_message.Message):
-    __slots__ = ("tenant_id", "workspace", "document_id", "title", "text")
+    __slots__ = ("tenant_id", "workspace", "document_id", "title", "text", "context")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     workspace: str
     document_id: str
     title: str
     text: str
-    def __init__(self, tenant_id: _Optional[str] = ..., workspace: _Optional[str] = ..., document_id: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    context: _call_pb2.CallContext
+    def __init__(self, tenant_id: _Optional[str] = ..., workspace: _Optional[str] = ..., document_id: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ...) -> None: ...
 
 class IngestResponse(_message.Message):
     __slots__ = ("document", "usage")
@@ -62,18 +65,20 @@ class IngestResponse(_message.Message):
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("tenant_id", "workspace", "query", "mode", "top_k")
+    __slots__ = ("tenant_id", "workspace", "query", "mode", "top_k", "context")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     workspace: str
     query: str
     mode: SearchMode
     top_k: int
-    def __init__(self, tenant_id: _Optional[str] = ..., workspace: _Optional[str] = ..., query: _Optional[str] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., top_k: _Optional[int] = ...) -> None: ...
+    context: _call_pb2.CallContext
+    def __init__(self, tenant_id: _Optional[str] = ..., workspace: _Optional[str] = ..., query: _Optional[str] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., top_k: _Optional[int] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("chunks", "entities", "relations", "usage")

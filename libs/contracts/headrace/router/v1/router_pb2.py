@@ -22,26 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from headrace.llm.v1 import call_pb2 as headrace_dot_llm_dot_v1_dot_call__pb2
 from headrace.llm.v1 import usage_pb2 as headrace_dot_llm_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/router/v1/router.proto\x12\x12headrace.router.v1\x1a\x1bheadrace/llm/v1/usage.proto\"\xb0\x01\n\x0cRouteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12(\n\x04mode\x18\x03 \x01(\x0e\x32\x1a.headrace.router.v1.Intent\x12\x15\n\rhas_blueprint\x18\x04 \x01(\x08\x12\x10\n\x08has_page\x18\x05 \x01(\x08\x12)\n\x07history\x18\x06 \x03(\x0b\x32\x18.headrace.router.v1.Turn\"\"\n\x04Turn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xa9\x01\n\rRouteResponse\x12*\n\x06intent\x18\x01 \x01(\x0e\x32\x1a.headrace.router.v1.Intent\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x31\n\ndecided_by\x18\x03 \x01(\x0e\x32\x1d.headrace.router.v1.DecidedBy\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.headrace.llm.v1.Usage*u\n\x06Intent\x12\x16\n\x12INTENT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bINTENT_CHAT\x10\x01\x12\r\n\tINTENT_QA\x10\x02\x12\x10\n\x0cINTENT_BUILD\x10\x03\x12\x0f\n\x0bINTENT_QUIZ\x10\x04\x12\x10\n\x0cINTENT_PATCH\x10\x05*m\n\tDecidedBy\x12\x1a\n\x16\x44\x45\x43IDED_BY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43IDED_BY_RULES\x10\x01\x12\x18\n\x14\x44\x45\x43IDED_BY_EMBEDDING\x10\x02\x12\x14\n\x10\x44\x45\x43IDED_BY_MODEL\x10\x03\x32]\n\rRouterService\x12L\n\x05Route\x12 .headrace.router.v1.RouteRequest\x1a!.headrace.router.v1.RouteResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/router/v1/router.proto\x12\x12headrace.router.v1\x1a\x1aheadrace/llm/v1/call.proto\x1a\x1bheadrace/llm/v1/usage.proto\"\xdf\x01\n\x0cRouteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12(\n\x04mode\x18\x03 \x01(\x0e\x32\x1a.headrace.router.v1.Intent\x12\x15\n\rhas_blueprint\x18\x04 \x01(\x08\x12\x10\n\x08has_page\x18\x05 \x01(\x08\x12)\n\x07history\x18\x06 \x03(\x0b\x32\x18.headrace.router.v1.Turn\x12-\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\"\"\n\x04Turn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xa9\x01\n\rRouteResponse\x12*\n\x06intent\x18\x01 \x01(\x0e\x32\x1a.headrace.router.v1.Intent\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x31\n\ndecided_by\x18\x03 \x01(\x0e\x32\x1d.headrace.router.v1.DecidedBy\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.headrace.llm.v1.Usage*u\n\x06Intent\x12\x16\n\x12INTENT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bINTENT_CHAT\x10\x01\x12\r\n\tINTENT_QA\x10\x02\x12\x10\n\x0cINTENT_BUILD\x10\x03\x12\x0f\n\x0bINTENT_QUIZ\x10\x04\x12\x10\n\x0cINTENT_PATCH\x10\x05*m\n\tDecidedBy\x12\x1a\n\x16\x44\x45\x43IDED_BY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43IDED_BY_RULES\x10\x01\x12\x18\n\x14\x44\x45\x43IDED_BY_EMBEDDING\x10\x02\x12\x14\n\x10\x44\x45\x43IDED_BY_MODEL\x10\x03\x32]\n\rRouterService\x12L\n\x05Route\x12 .headrace.router.v1.RouteRequest\x1a!.headrace.router.v1.RouteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.router.v1.router_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INTENT']._serialized_start=471
-  _globals['_INTENT']._serialized_end=588
-  _globals['_DECIDEDBY']._serialized_start=590
-  _globals['_DECIDEDBY']._serialized_end=699
-  _globals['_ROUTEREQUEST']._serialized_start=85
-  _globals['_ROUTEREQUEST']._serialized_end=261
-  _globals['_TURN']._serialized_start=263
-  _globals['_TURN']._serialized_end=297
-  _globals['_ROUTERESPONSE']._serialized_start=300
-  _globals['_ROUTERESPONSE']._serialized_end=469
-  _globals['_ROUTERSERVICE']._serialized_start=701
-  _globals['_ROUTERSERVICE']._serialized_end=794
+  _globals['_INTENT']._serialized_start=546
+  _globals['_INTENT']._serialized_end=663
+  _globals['_DECIDEDBY']._serialized_start=665
+  _globals['_DECIDEDBY']._serialized_end=774
+  _globals['_ROUTEREQUEST']._serialized_start=113
+  _globals['_ROUTEREQUEST']._serialized_end=336
+  _globals['_TURN']._serialized_start=338
+  _globals['_TURN']._serialized_end=372
+  _globals['_ROUTERESPONSE']._serialized_start=375
+  _globals['_ROUTERESPONSE']._serialized_end=544
+  _globals['_ROUTERSERVICE']._serialized_start=776
+  _globals['_ROUTERSERVICE']._serialized_end=869
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from headrace.llm.v1 import call_pb2 as _call_pb2
 from headrace.llm.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -35,20 +36,22 @@ DECIDED_BY_EMBEDDING: DecidedBy
 DECIDED_BY_MODEL: DecidedBy
 
 class RouteRequest(_message.Message):
-    __slots__ = ("tenant_id", "message", "mode", "has_blueprint", "has_page", "history")
+    __slots__ = ("tenant_id", "message", "mode", "has_blueprint", "has_page", "history", "context")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     HAS_BLUEPRINT_FIELD_NUMBER: _ClassVar[int]
     HAS_PAGE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     message: str
     mode: Intent
     has_blueprint: bool
     has_page: bool
     history: _containers.RepeatedCompositeFieldContainer[Turn]
-    def __init__(self, tenant_id: _Optional[str] = ..., message: _Optional[str] = ..., mode: _Optional[_Union[Intent, str]] = ..., has_blueprint: _Optional[bool] = ..., has_page: _Optional[bool] = ..., history: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ...) -> None: ...
+    context: _call_pb2.CallContext
+    def __init__(self, tenant_id: _Optional[str] = ..., message: _Optional[str] = ..., mode: _Optional[_Union[Intent, str]] = ..., has_blueprint: _Optional[bool] = ..., has_page: _Optional[bool] = ..., history: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ...) -> None: ...
 
 class Turn(_message.Message):
     __slots__ = ("role", "text")

@@ -57,6 +57,8 @@ class Attempt:
     """What this attempt has spent so far, paid whether it succeeds or not."""
     message_id: str = ""
     """The text message that is open, "" for none."""
+    restarts: int = 0
+    """How often its message was begun anew because a model failed in the middle of it."""
 
     @property
     def run(self) -> ClaimedRun:
@@ -70,8 +72,10 @@ class Attempt:
 
     @property
     def unique_id(self) -> str:
-        """A name that no other attempt at any node has: RUN:NODE, then :OWNER and .ATTEMPT where they are not the first."""
+        """A name that no other message of any node has: RUN:NODE, then :OWNER, .ATTEMPT, .RESTART where not the first."""
         name = f"{self.run.run_id}:{self.node}"
+        if self.restarts:
+            return f"{name}:{self.run.attempt}.{self.number}.{self.restarts + 1}"
         if self.number > 1:
             return f"{name}:{self.run.attempt}.{self.number}"
         return f"{name}:{self.run.attempt}" if self.run.attempt > 1 else name
@@ -98,3 +102,10 @@ class Attempt:
         self.message_id = self.unique_id
         self.journal.emit(events.text_start(self.message_id))
         return self.message_id
+
+    def begin_message_anew(self) -> str:
+        """Close the open message, say that it is void, begin another one and return its id."""
+        self.journal.emit(events.text_end(self.message_id))
+        self.journal.emit(events.custom("headrace.restarted", {"step": self.step, "message_id": self.message_id}))
+        self.restarts += 1
+        return self.open_message()

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import orjson
 from headrace_blueprint.model import Compose
-from headrace_llm.client import ChatRequest, Completion, Message, Priority
+from headrace_llm.client import ChatRequest, Completion, Message, Priority, Restarted
 from headrace_llm.errors import InvalidAnswer
 from headrace_runtime import errors
 
@@ -57,6 +57,10 @@ async def _text(attempt: Attempt, node: Compose, messages: Sequence[Message]) ->
             if isinstance(piece, Completion):
                 attempt.usage += piece.usage
                 break
+            if isinstance(piece, Restarted):
+                message_id, size = attempt.begin_message_anew(), 0
+                pieces.clear()
+                continue
             size += len(piece)
             if size > limit:
                 raise RunFailed(FailureCode.PROVIDER, f"the model's answer has more than {limit} bytes; set max_tokens.")
