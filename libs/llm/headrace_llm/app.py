@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from headrace_llm import models_file
 from headrace_llm.client import ModelClient
 from headrace_llm.errors import Fault, InvalidRegistry
-from headrace_llm.gate import PacedGate
+from headrace_llm.gate.paced import PacedGate, process_id
 from headrace_llm.job import Rules
 from headrace_llm.registry import Registry
 from headrace_llm.service import Models
@@ -26,12 +26,19 @@ async def model_client(settings: LlmSettings, registry: Registry | None = None) 
     url = settings.redis_url.get_secret_value()
     client = redis_gate.connect(url, timeout_s=settings.redis_timeout_s, connections=settings.redis_connections)
     provider = litellm_provider.LiteLlm(os.environ)
-    pacer = redis_gate.SharedPacer(
-        redis_gate.RedisPacer(client), share=settings.fallback_share, retry_s=settings.redis_retry_s
+    process = process_id()
+    gate = PacedGate(
+        known,
+        redis_gate.RedisLimits(client, process, most_waiting=settings.max_queue),
+        process=process,
+        max_waiting=settings.max_waiting,
+        fallback_share=settings.fallback_share,
+        cool_down_s=settings.cool_down_s,
+        retry_s=settings.redis_retry_s,
     )
-    gate = PacedGate(known, pacer, max_waiting=settings.max_waiting)
     async with aclosing(client):
         provider.start()
+        await gate.start()
         try:
             yield Models(known, gate, provider, _rules(settings))
         finally:

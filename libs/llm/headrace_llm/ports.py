@@ -1,11 +1,15 @@
 """What the client needs from outside, as protocols: a gate, the pacer behind it, and a provider."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headrace_llm.client import Message, ModelSignals, Priority, ToolCall
-from headrace_llm.policy import Limit, Slot
+from headrace_llm.gate.adaptive import Adaptive
+from headrace_llm.gate.limiter import Entered, View
+from headrace_llm.gate.pace import Quota
+from headrace_llm.gate.turns import Waiter
 from headrace_llm.registry import ModelEntry
 
 
@@ -17,7 +21,12 @@ class Grant:
     tokens: int
     """Reserved for it."""
     waited_s: float
-    slot: Slot
+    granted_us: int = 0
+    """When, by the clock of who let it through."""
+    rank: int = 0
+    """The class that it was counted in."""
+    shared: bool = False
+    """Whether all processes know of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +58,69 @@ class Gate(Protocol):
     def settle(self, grant: Grant, *, actual_tokens: int | None, seconds: float) -> None:
         """Say what the call really used, None if nobody knows, and how long it took. Returns at once."""
 
-    async def throttled(self, grant: Grant, *, retry_after_s: float) -> None:
-        """The provider refused the granted call: let nobody through for that long, in any process."""
+    def give_back(self, grant: Grant) -> None:
+        """Say, in place of `settle`, that the call was never sent. Returns at once."""
+
+    async def throttled(self, grant: Grant, *, retry_after_s: float | None) -> None:
+        """The provider refused the granted call: let nobody through for that long, in any process, and learn from it.
+
+        None means that the provider did not say for how long.
+        """
 
     def signals(self) -> Sequence[ModelSignals]:
-        """Every registry model's gate, as this process saw it in the last minute."""
+        """Every registry model's gate now, as of a moment ago."""
 
 
-class Pacer(Protocol):
-    """Hands out slots in time. One limit's slots are handed out in the order that they are used."""
+class Away(Exception):
+    """The shared state did not answer in time, or cannot answer now."""
 
-    async def reserve(self, scope: str, limit: Limit, *, tokens: int, max_wait_us: int) -> Slot:
-        """Reserve the next slot, unless it is further away than `max_wait_us`."""
 
-    async def cooling_us(self, scope: str) -> int:
-        """How long the scope still cools down, 0 for not at all."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The news of a grant."""
 
-    async def give_back(self, scope: str, slot: Slot) -> None:
-        """Undo a reservation that was not used, where it is the newest one; else only its tokens."""
+    scope: str
+    waiter_id: str
+    rank: int
+    tokens: int
+    now_us: int
 
-    async def adjust(self, scope: str, limit: Limit, slot: Slot, *, tokens: int) -> None:
-        """Add tokens that a call used beyond its slot's reservation; a negative number gives unused ones back."""
 
-    async def cool_down(self, scope: str, *, for_us: int) -> None:
-        """Move all slots from now on behind a pause."""
+class SharedLimits(Protocol):
+    """The state of all limits that all processes share. Every call ends soon, by its answer or by `Away`."""
+
+    async def enter(self, scope: str, quota: Quota, waiter: Waiter, *, age_us: int, unblocks: int, number: int) -> Entered:
+        """Let a call through, queue it or refuse it; `waiter.latest_us` counts from now. Its `order` is made there."""
+
+    async def pump(self, scope: str, quota: Quota) -> float:
+        """Let through whoever may go, in any process; return microseconds until the next may, -1 when nobody waits."""
+
+    async def leave(self, scope: str, quota: Quota, waiter_id: str) -> bool:
+        """Take a call out of the queue; False when it is not there."""
+
+    async def missing(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[str]:
+        """Those of the calls that are not in the queue."""
+
+    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
+        """Undo a grant that was not used."""
+
+    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float) -> None:
+        """Correct a grant by what its call used."""
+
+    async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int) -> None:
+        """The provider refused a call."""
+
+    async def rejoin(self, scope: str, quota: Quota, *, pause_us: int) -> None:
+        """Come back after an outage: the first process to do so stops everybody who shares the limit for the pause."""
+
+    async def view(self, scope: str, quota: Quota) -> tuple[Adaptive, View]:
+        """What is known of the provider, and the limit now."""
+
+    async def beat(self) -> Sequence[str]:
+        """Say that this process lives, and return the ids of all that do, in order."""
+
+    def listen(self, heard: Callable[[Told], None]) -> AbstractAsyncContextManager[Awaitable[None]]:
+        """Hear of grants of this process's calls. What is entered ends, by `Away`, with the hearing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,12 @@ class LlmSettings(BaseSettings):
     redis_retry_s: Seconds = 1.0
     """How long after a failure Redis is left alone."""
     fallback_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """The part of each limit that this process uses while Redis is away. All processes' shares should add up to 1."""
+    """The part of each limit that this process uses when Redis is away from the start; later, the number of processes that
+    were seen last divides it."""
     max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Calls of this process that may wait at the gate; more are refused."""
+    max_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Calls of all processes that may wait for one limit; more are refused."""
     cool_down_s: Seconds = 2.0
     """How long to leave a provider alone after a 429 without Retry-After."""
     max_cool_down_s: Seconds = 300.0

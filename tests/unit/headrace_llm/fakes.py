@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from headrace_llm.client import ChatRequest, Message, ModelSignals
-from headrace_llm.policy import Slot
 from headrace_llm.ports import Answer, Ask, Grant, ProviderCall
 from headrace_llm.registry import Limits, ModelEntry, Price, Registry
 
@@ -70,18 +69,22 @@ class FakeGate:
     refusal: Exception | None = None
     acquired: list[tuple[int, float]] = field(default_factory=list)
     settled: list[int | None] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
+    pauses: list[float | None] = field(default_factory=list)
+    given_back: int = 0
 
     async def acquire(self, model: ModelEntry, ask: Ask) -> Grant:
         if self.refusal:
             raise self.refusal
         self.acquired.append((ask.tokens, ask.max_wait_s))
-        return Grant(model, ask.tokens, 0.0, Slot(True, 0, 0))
+        return Grant(model, ask.tokens, 0.0)
 
     def settle(self, grant: Grant, *, actual_tokens: int | None, seconds: float) -> None:
         self.settled.append(actual_tokens)
 
-    async def throttled(self, grant: Grant, *, retry_after_s: float) -> None:
+    def give_back(self, grant: Grant) -> None:
+        self.given_back += 1
+
+    async def throttled(self, grant: Grant, *, retry_after_s: float | None) -> None:
         self.pauses.append(retry_after_s)
 
     def signals(self) -> Sequence[ModelSignals]:

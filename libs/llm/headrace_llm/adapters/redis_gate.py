@@ -1,32 +1,54 @@
-"""The pacer that all processes share: gcra.lua in Redis, and this process's share of the quota while Redis is away."""
+"""The limits that all processes share: gate.lua in Redis, and a channel for each process to hear of its grants."""
 
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 
 import redis.asyncio
-import structlog
 from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from headrace_llm import metrics
-from headrace_llm.local_pacer import LocalPacer
-from headrace_llm.policy import Limit, Slot
+from headrace_llm.gate.adaptive import Adaptive
+from headrace_llm.gate.limiter import Entered, View
+from headrace_llm.gate.pace import Quota
+from headrace_llm.gate.turns import CLASSES, Waiter
+from headrace_llm.ports import Away, Told
 
 PREFIX = "headrace:gate:"
 """Of every key; the rest is the limit's scope."""
+CHANNELS = PREFIX + "@"
+"""Of every channel; the rest is the process."""
+PROCESSES = PREFIX + "processes"
+ALIVE_S = 5.0
+"""A process that has said nothing for so long is not counted."""
+SUBSCRIBE_S = 1.0
+LISTEN_S = 5.0
+"""The longest wait for a message, after which the connection is asked whether it lives."""
 
-T = TypeVar("T")
-Clock = Callable[[], float]
+_ADAPTIVE = (
+    "good",
+    "step",
+    "step_at",
+    "step_calls",
+    "step_wait",
+    "ceiling",
+    "ceiling_at",
+    "cut_at",
+    "hold_us",
+    "depth",
+    "reduced_at",
+)
+_FIELDS = (
+    "requests_us", "tokens_us", "cool_us", "tokens_per_call", "seconds_per_call", *_ADAPTIVE,
+    "minute", "count0", "count1", "count2", "count3", "before0", "before1", "before2", "before3",
+    "depth0", "depth1", "depth2", "now0", "now1", "now2", "credit0", "credit1", "credit2",
+)  # fmt: skip
+"""Of the script's state, in the script's order."""
 
-log = structlog.get_logger()
-
-
-class Away(Exception):
-    """Redis did not answer in time, or cannot answer now."""
+_FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 
 
 def connect(url: str, *, timeout_s: float, connections: int) -> redis.asyncio.Redis:
@@ -42,117 +64,134 @@ def connect(url: str, *, timeout_s: float, connections: int) -> redis.asyncio.Re
     return redis.asyncio.Redis.from_pool(pool)
 
 
-class RedisPacer:
-    """Runs gcra.lua. Raises `Away` for whatever Redis does not do."""
+class RedisLimits:
+    """Implements `ports.SharedLimits`. The time is Redis's, for all processes, unless a test gives a clock of its own."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        text = resources.files("headrace_llm").joinpath("gcra.lua").read_text()
-        self._script = client.register_script(text)
-
-    async def reserve(self, scope: str, limit: Limit, *, tokens: int, max_wait_us: int) -> Slot:
-        """See `ports.Pacer`."""
-        token_us = limit.tokens_us(tokens)
-        granted, wait, now, turn, requests, slot = await self._run(
-            scope, "reserve", limit.request_us, limit.request_burst_us, token_us, max_wait_us
-        )
-        return Slot(bool(granted), wait, now, turn, token_us if granted else 0, requests, slot)
-
-    async def cooling_us(self, scope: str) -> int:
-        """See `ports.Pacer`."""
-        return int(await self._run(scope, "cooling"))
-
-    async def give_back(self, scope: str, slot: Slot) -> None:
-        """See `ports.Pacer`."""
-        await self._run(scope, "give_back", slot.turn, slot.token_us, slot.before_requests_us, slot.before_slot_us)
-
-    async def adjust(self, scope: str, limit: Limit, slot: Slot, *, tokens: int) -> None:
-        """See `ports.Pacer`."""
-        await self._run(scope, "adjust", limit.tokens_us(tokens))
-
-    async def cool_down(self, scope: str, *, for_us: int) -> None:
-        """See `ports.Pacer`."""
-        await self._run(scope, "cool_down", for_us)
-
-    async def _run(self, scope: str, operation: str, *numbers: int) -> Any:
-        try:
-            return await self._script(keys=[PREFIX + scope], args=[operation, *numbers])
-        except (exceptions.RedisError, OSError, TimeoutError) as error:
-            raise Away(f"{type(error).__name__}: {error}") from error
-
-
-class SharedPacer:
-    """Asks Redis; after a failure, paces this process by its share of each limit until Redis answers again.
-
-    A slot is given back to the pacer that gave it. A cool-down is noted in both, so that none is lost at a change.
-    """
-
-    def __init__(self, shared: RedisPacer, *, share: float, retry_s: float, clock: Clock = time.monotonic) -> None:
-        self._shared = shared
-        self._own = LocalPacer(clock=clock)
-        self._share = share
-        self._retry_s = retry_s
+    def __init__(
+        self, client: redis.asyncio.Redis, process: str, *, most_waiting: int, clock: Callable[[], int] | None = None
+    ) -> None:
+        self._client = client
         self._clock = clock
-        self._away_until = 0.0
-        self._away = False
-        metrics.GATE_FALLBACK.set(0)
+        self._process = process
+        self._most_waiting = most_waiting
+        self._script = client.register_script(resources.files("headrace_llm.gate").joinpath("gate.lua").read_text())
 
-    @property
-    def falling_back(self) -> bool:
-        """Whether this process paces itself."""
-        return self._away
+    async def enter(self, scope: str, quota: Quota, waiter: Waiter, *, age_us: int, unblocks: int, number: int) -> Entered:
+        """See `ports.SharedLimits`."""
+        granted, refused, wait, due, now = await self._run(
+            scope, quota, "enter", waiter.id, waiter.rank, waiter.tenant, waiter.weight, age_us, unblocks, number,
+            waiter.tokens, waiter.latest_us,
+        )  # fmt: skip
+        return Entered(bool(granted), bool(refused), float(wait), float(due), int(float(now)))
 
-    async def reserve(self, scope: str, limit: Limit, *, tokens: int, max_wait_us: int) -> Slot:
-        """See `ports.Pacer`."""
-        slot = await self._ask(lambda: self._shared.reserve(scope, limit, tokens=tokens, max_wait_us=max_wait_us))
-        if slot is not None:
-            return slot
-        own = await self._own.reserve(scope, limit.part(self._share), tokens=tokens, max_wait_us=max_wait_us)
-        return replace(own, own=True)
+    async def pump(self, scope: str, quota: Quota) -> float:
+        """See `ports.SharedLimits`."""
+        return float(await self._run(scope, quota, "pump"))
 
-    async def cooling_us(self, scope: str) -> int:
-        """See `ports.Pacer`."""
-        return await self._ask(lambda: self._shared.cooling_us(scope)) or await self._own.cooling_us(scope)
+    async def leave(self, scope: str, quota: Quota, waiter_id: str) -> bool:
+        """See `ports.SharedLimits`."""
+        return bool(await self._run(scope, quota, "leave", waiter_id))
 
-    async def give_back(self, scope: str, slot: Slot) -> None:
-        """See `ports.Pacer`."""
-        if slot.own:
-            await self._own.give_back(scope, slot)
-        else:
-            await self._ask(lambda: self._shared.give_back(scope, slot))
+    async def missing(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[str]:
+        """See `ports.SharedLimits`."""
+        return [one.decode() for one in await self._run(scope, quota, "missing", *waiter_ids)]
 
-    async def adjust(self, scope: str, limit: Limit, slot: Slot, *, tokens: int) -> None:
-        """See `ports.Pacer`."""
-        if slot.own:
-            await self._own.adjust(scope, limit.part(self._share), slot, tokens=tokens)
-        else:
-            await self._ask(lambda: self._shared.adjust(scope, limit, slot, tokens=tokens))
+    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
+        """See `ports.SharedLimits`."""
+        await self._run(scope, quota, "give_back", rank, tokens)
 
-    async def cool_down(self, scope: str, *, for_us: int) -> None:
-        """See `ports.Pacer`."""
-        await self._own.cool_down(scope, for_us=for_us)
-        await self._ask(lambda: self._shared.cool_down(scope, for_us=for_us))
+    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float) -> None:
+        """See `ports.SharedLimits`."""
+        await self._run(scope, quota, "settle", reserved, used, seconds)
 
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """Redis's answer, None while it is away."""
-        if self._away and self._clock() < self._away_until:
-            return None
-        if self._away:
-            self._away_until = self._clock() + self._retry_s  # one call tries, the others do not wait for it
+    async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int) -> None:
+        """See `ports.SharedLimits`."""
+        await self._run(scope, quota, "refused", granted_us, pause_us)
+
+    async def rejoin(self, scope: str, quota: Quota, *, pause_us: int) -> None:
+        """See `ports.SharedLimits`."""
+        await self._run(scope, quota, "rejoin", pause_us)
+
+    async def view(self, scope: str, quota: Quota) -> tuple[Adaptive, View]:
+        """See `ports.SharedLimits`."""
+        values = [float(one) for one in await self._run(scope, quota, "view")]
+        waits, now = tuple(values[len(_FIELDS) : -1]), values[-1]
+        return decode(dict(zip(_FIELDS, values, strict=False)), waits, now, quota)
+
+    async def beat(self) -> Sequence[str]:
+        """See `ports.SharedLimits`."""
         try:
-            answer = await question()
-        except Away as error:
-            self._away_until = self._clock() + self._retry_s
-            self._turn(away=True, cause=str(error))
-            return None
-        self._turn(away=False)
-        return answer
+            seconds, micros = await self._client.time()
+            now = seconds + micros / 1_000_000
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.zadd(PROCESSES, {self._process: now})
+                pipe.zremrangebyscore(PROCESSES, "-inf", now - ALIVE_S)
+                pipe.zrange(PROCESSES, 0, -1)
+                pipe.expire(PROCESSES, round(ALIVE_S * 2))
+                _, _, alive, _ = await pipe.execute()
+        except _FAILURES as error:
+            raise _away(error) from error
+        return sorted(one.decode() for one in alive)
 
-    def _turn(self, *, away: bool, cause: str = "") -> None:
-        if away == self._away:
-            return
-        self._away = away
-        metrics.GATE_FALLBACK.set(away)
-        if away:
-            log.warning("gate_fallback", cause=cause, share=self._share)
-        else:
-            log.info("gate_recovered")
+    @asynccontextmanager
+    async def listen(self, heard: Callable[[Told], None]) -> AsyncIterator[Awaitable[None]]:
+        """See `ports.SharedLimits`."""
+        pubsub = self._client.pubsub()
+        try:
+            await pubsub.subscribe(CHANNELS + self._process)
+            # The server's word that it has subscribed; a grant published before that would be nobody's.
+            if await pubsub.get_message(timeout=SUBSCRIBE_S) is None:
+                raise TimeoutError("no answer to SUBSCRIBE")
+        except _FAILURES as error:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            raise _away(error) from error
+        hearing = asyncio.create_task(_hear(pubsub, heard), name="gate grants")
+        try:
+            yield hearing
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def _run(self, scope: str, quota: Quota, operation: str, *rest: str | float) -> Any:
+        head = (operation, CHANNELS, quota.rpm, quota.tpm, quota.burst, int(quota.probe), self._most_waiting)
+        now = self._clock() if self._clock else 0
+        try:
+            return await self._script(keys=[PREFIX + scope], args=[*head, now, *rest])
+        except _FAILURES as error:
+            raise _away(error) from error
+
+
+def decode(state: dict[str, float], waits: tuple[float, ...], now: float, quota: Quota) -> tuple[Adaptive, View]:
+    """The script's fields as what they mean."""
+    from headrace_llm.gate import adaptive, pace
+
+    known = Adaptive(**{name: state[name] for name in _ADAPTIVE})
+    rest = 1 - (now % pace.MINUTE_US) / pace.MINUTE_US
+    counts = [state[f"count{i}"] + state[f"before{i}"] * rest for i in range(CLASSES + 1)]
+    view = View(
+        factor=adaptive.factor(known, now),
+        granted=tuple(counts[:CLASSES]),
+        throttled=counts[CLASSES],
+        depths=tuple(int(state[f"depth{i}"]) for i in range(CLASSES)),
+        waits_us=waits,
+        cooling_us=max(0.0, state["cool_us"] - now),
+        seconds_per_call=state["seconds_per_call"],
+        tokens_per_call=state["tokens_per_call"],
+    )
+    return known, view
+
+
+async def _hear(pubsub: Any, heard: Callable[[Told], None]) -> None:
+    try:
+        while True:
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
+            if message is not None and message["type"] == "message":
+                key, waiter_id, rank, tokens, now = message["data"].decode().rsplit("\n", 4)
+                heard(Told(key.removeprefix(PREFIX), waiter_id, int(rank), int(tokens), int(now)))
+    except _FAILURES as error:
+        raise _away(error) from error
+
+
+def _away(error: Exception) -> Away:
+    return Away(f"{type(error).__name__}: {error}")

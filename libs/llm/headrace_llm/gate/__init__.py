@@ -1,0 +1,1 @@
+"""The shared gate: `pace`, `adaptive`, `turns`, `limiter` decide, purely; `lane` and `paced` wait; `gate.lua` is shared."""

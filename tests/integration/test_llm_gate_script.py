@@ -1,0 +1,147 @@
+"""gate.lua on a real Valkey against its oracle, the pure `Limiter`: same operations, same times, same answers."""
+
+import random
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import redis.asyncio
+from headrace_llm.adapters.redis_gate import PREFIX, RedisLimits, connect
+from headrace_llm.gate.limiter import Limiter
+from headrace_llm.gate.pace import Quota
+from headrace_llm.gate.turns import CLASSES, Waiter, order
+from headrace_llm.ports import Told
+
+START_US = 1_790_000_000_000_000
+WEIGHTS = {"ann": 1.0, "bob": 1.0, "school: 1|a": 2.5, "丁": 0.5}
+
+
+class Both:
+    """A limit in Redis and the same one in memory, at one time that the test sets."""
+
+    def __init__(self, client: redis.asyncio.Redis, quota: Quota, *, most_waiting: int = 40) -> None:
+        self.client = client
+        self.quota = quota
+        self.now_us = START_US
+        self.shared = RedisLimits(client, "here", most_waiting=most_waiting, clock=lambda: self.now_us)
+        self.limiter = Limiter(quota, most_waiting=most_waiting)
+        self.dead: set[str] = set()
+        self.number = 0
+        self.granted: list[tuple[int, int, int]] = []
+
+    def deliver(self, waiter: Waiter) -> bool:
+        return waiter.id.split(":")[0] not in self.dead
+
+    async def enter(self, *, process: str, rank: int, tenant: str, tokens: int, may_wait_us: int, unblocks: int) -> str:
+        self.number += 1
+        name, age_us = f"{process}:{self.number}", self.now_us - self.number % 7 * 1000
+        place = order(age_us=age_us, unblocks=unblocks, number=self.number, id=name)
+        waiter = Waiter(name, rank, tenant, WEIGHTS[tenant], place, tokens, self.now_us + may_wait_us)
+        asked = Waiter(name, rank, tenant, WEIGHTS[tenant], "", tokens, may_wait_us)
+        real = await self.shared.enter("s", self.quota, asked, age_us=age_us, unblocks=unblocks, number=self.number)
+        assert real == self.limiter.enter(waiter, now_us=self.now_us, deliver=self.deliver)
+        if real.granted:
+            self.granted.append((self.now_us, rank, tokens))
+        return name
+
+    async def pump(self) -> None:
+        assert await self.shared.pump("s", self.quota) == self.limiter.pump(now_us=self.now_us, deliver=self.deliver)
+
+    async def compare(self) -> None:
+        known, view = await self.shared.view("s", self.quota)
+        assert known == self.limiter.adaptive
+        assert asdict(view) == asdict(self.limiter.view(now_us=self.now_us))
+        stored: dict[Any, Any] = await self.client.hgetall(f"{PREFIX}s")
+        fields = {name.decode(): float(value) for name, value in stored.items()}
+        assert fields.get("requests_us", 0) == self.limiter.requests_us
+        assert fields.get("tokens_us", 0) == self.limiter.tokens_us
+        for rank in range(CLASSES):
+            assert fields.get(f"credit{rank}", 0) == self.limiter.turns.lines[rank].credit
+            assert fields.get(f"now{rank}", 0) == self.limiter.turns.lines[rank].now
+        queue: list[Any] = await self.client.hkeys(f"{PREFIX}s:w")
+        assert {name.decode() for name in queue} == {one.id for one in self.limiter.turns}
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_the_script_does_what_the_limiter_does(redis_url: str, seed: int) -> None:
+    chance = random.Random(seed)
+    quota = Quota(
+        rpm=chance.choice([0, 30, 100, 600, 6000]), tpm=chance.choice([0, 0, 1e5, 7e6]), burst=chance.choice([1, 2, 5]),
+        probe=chance.random() < 0.5,
+    )  # fmt: skip
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, quota)
+        heard: list[Told] = []
+        live = RedisLimits(client, "live", most_waiting=1)
+        async with live.listen(heard.append):
+            both.dead = {"dead"}
+            names = ["live:0"]
+            for _ in range(250):
+                both.now_us += int(chance.expovariate(1) * chance.choice([100, 10_000, 400_000, 5_000_000]))
+                match chance.choice(["enter"] * 7 + ["pump"] * 5 + ["leave", "give_back", "settle", "refused", "again"]):
+                    case "enter" | "again":
+                        name = await both.enter(
+                            process=chance.choice(["live", "live", "live", "dead"]), rank=chance.randrange(CLASSES),
+                            tenant=chance.choice(list(WEIGHTS)), tokens=chance.randrange(3000),
+                            may_wait_us=chance.choice([0, 10**5, 10**7, 10**9]), unblocks=chance.randrange(4),
+                        )  # fmt: skip
+                        names.append(name)
+                    case "pump":
+                        await both.pump()
+                    case "leave":
+                        name = chance.choice(names)
+                        assert await both.shared.leave("s", quota, name) == both.limiter.turns.leave(name)
+                    case "give_back" if both.granted:
+                        _, rank, tokens = both.granted.pop()
+                        await both.shared.give_back("s", quota, rank=rank, tokens=tokens)
+                        both.limiter.give_back(rank=rank, tokens=tokens, now_us=both.now_us)
+                    case "settle":
+                        reserved, used, seconds = chance.randrange(3000), chance.randrange(3000), chance.random() * 9
+                        await both.shared.settle("s", quota, reserved=reserved, used=used, seconds=seconds)
+                        both.limiter.settle(reserved=reserved, used=used, seconds=seconds, now_us=both.now_us)
+                    case "refused":
+                        granted, pause = both.now_us - chance.randrange(10**6), chance.choice([10**5, 2 * 10**6])
+                        await both.shared.refused("s", quota, granted_us=granted, pause_us=pause)
+                        both.limiter.refused(granted_us=granted, pause_us=pause, now_us=both.now_us)
+                await both.compare()
+        assert both.number > 50
+
+
+async def test_who_was_granted_hears_of_it_and_a_dead_process_costs_nothing(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=60))
+        heard: list[Told] = []
+        async with RedisLimits(client, "live", most_waiting=1).listen(heard.append):
+            both.dead = {"dead"}
+            for process in ("live", "dead", "dead", "live"):
+                await both.enter(process=process, rank=0, tenant="ann", tokens=7, may_wait_us=10**9, unblocks=0)
+            both.now_us += 1_100_000
+            await both.pump()
+            while not heard:
+                await client.ping()
+            await both.compare()
+        assert heard == [Told("s", "live:4", 0, 7, both.now_us)]
+
+
+async def test_a_queue_that_lost_its_keys_is_asked_for_anew(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=6))
+        names = [
+            await both.enter(process="live", rank=0, tenant="ann", tokens=0, may_wait_us=10**9, unblocks=0)
+            for _ in range(3)
+        ]
+        assert await both.shared.missing("s", both.quota, names) == names[:1]
+        await client.delete(f"{PREFIX}s:w")
+        assert await both.shared.pump("s", both.quota) == -1
+        assert await both.shared.missing("s", both.quota, names) == names
+
+
+async def test_only_the_first_to_come_back_stops_the_others(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=600))
+        await both.shared.rejoin("s", both.quota, pause_us=2_000_000)
+        both.now_us += 1_000_000
+        await both.shared.rejoin("s", both.quota, pause_us=2_000_000)
+        _, view = await both.shared.view("s", both.quota)
+        assert view.cooling_us == 1_000_000
