@@ -36,6 +36,14 @@ class Plan:
         known = {node.id: node for node in self.blueprint.nodes}
         return MappingProxyType({name: known[name] for name in self.order})
 
+    @cached_property
+    def unblocks(self) -> Mapping[str, int]:
+        """For each node: how many nodes wait for it, directly or not."""
+        after: dict[str, set[str]] = {}
+        for name in reversed(self.order):
+            after[name] = set(self.dependents[name]).union(*(after[one] for one in self.dependents[name]))
+        return MappingProxyType({name: len(after[name]) for name in self.order})
+
 
 def compile_plan(blueprint: Blueprint) -> Plan:
     """Work out the edges of a blueprint that `validation` has passed. Raises Cycle if it has not."""

@@ -1,11 +1,23 @@
-"""What this process has learned of each model: how long its answers are and how long they take."""
+"""What this process has learned of each model: how long its answers are and how long calls of a kind take."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 
 WEIGHT = 0.1
-"""How much the newest call moves the average."""
+"""How much the newest call moves an average."""
 MARGIN = 1.25
 """Answers vary: this much more than the average is reserved."""
+QUANTILE = 0.98
+"""The part of calls that are done within `needed_s`."""
+STEP = 1.1
+"""Ratio of a bucket's bounds; times are known to that precision."""
+LEAST_S = 0.01
+MEMORY = 0.995
+"""What each call leaves of the weight of those before: a few hundred are remembered."""
+FEW = 20
+"""With fewer calls than that, the longest is taken, and a bucket more."""
+MOST_KINDS = 256
+"""Kinds of calls that are kept apart; more share what is known of their model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +26,40 @@ class _Average:
     seconds: float
 
 
+@dataclass(slots=True)
+class _Times:
+    """A histogram of logarithmic buckets, of which old calls fade."""
+
+    weights: dict[int, float] = field(default_factory=dict)
+    unit: float = 1.0
+
+    def add(self, seconds: float) -> None:
+        bucket = max(0, math.ceil(math.log(max(seconds, LEAST_S) / LEAST_S, STEP)))
+        self.unit /= MEMORY
+        self.weights[bucket] = self.weights.get(bucket, 0.0) + self.unit
+        if self.unit > 1e9:
+            self.weights = {one: weight / self.unit for one, weight in self.weights.items() if weight / self.unit > 1e-6}
+            self.unit = 1.0
+
+    def quantile(self) -> float:
+        total = sum(self.weights.values())
+        if total < FEW * self.unit:
+            return LEAST_S * float(STEP ** (max(self.weights) + 1))
+        rest = total * (1 - QUANTILE)
+        for bucket in sorted(self.weights, reverse=True):
+            rest -= self.weights[bucket]
+            if rest < 0:
+                return LEAST_S * float(STEP**bucket)
+        raise AssertionError("unreachable: the weights add up to more than a part of them")
+
+
 class History:
-    """Moving averages for each model, starting with what the settings guess."""
+    """Moving averages for each model, starting with what the settings guess, and the times of each kind of call."""
 
     def __init__(self, *, default_max_tokens: int) -> None:
         self._default = default_max_tokens
         self._averages: dict[str, _Average] = {}
+        self._times: dict[tuple[str, str], _Times] = {}
 
     def expected_tokens(self, model: str, *, max_tokens: int) -> int:
         """Tokens of an answer to reserve, never more than the caller allows."""
@@ -28,11 +68,16 @@ class History:
         return min(guess, max_tokens)
 
     def expected_s(self, model: str) -> float:
-        """Seconds that a call takes; 0 before the first."""
+        """Seconds that a call takes on average; 0 before the first."""
         known = self._averages.get(model)
         return known.seconds if known else 0.0
 
-    def learn(self, model: str, *, completion_tokens: int, seconds: float) -> None:
+    def needed_s(self, model: str, purpose: str = "") -> float:
+        """Seconds within which almost every call of a kind is done, of its model where the kind is new; 0 before any."""
+        times = self._times.get((model, purpose)) or self._times.get((model, ""))
+        return times.quantile() if times else 0.0
+
+    def learn(self, model: str, *, completion_tokens: int, seconds: float, purpose: str = "") -> None:
         """Count a finished call in."""
         known = self._averages.get(model, _Average(completion_tokens, seconds))
         self._averages[model] = replace(
@@ -40,3 +85,6 @@ class History:
             completion_tokens=known.completion_tokens + WEIGHT * (completion_tokens - known.completion_tokens),
             seconds=known.seconds + WEIGHT * (seconds - known.seconds),
         )
+        for kind in {(model, ""), (model, purpose)}:
+            if kind in self._times or len(self._times) < MOST_KINDS or not kind[1]:
+                self._times.setdefault(kind, _Times()).add(seconds)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from headrace_llm.call_context import CallContext
 from headrace_llm.usage import Usage
 
 Json = Any
@@ -111,6 +112,11 @@ class ClaimedRun:
     body: Mapping[str, Json]
     """The request, by kind as docs/runs.md says."""
     traceparent: str = ""
+
+    @property
+    def call_context(self) -> CallContext:
+        """Whose turn the run's model calls take."""
+        return CallContext.of_run(self.run_id, self.priority, self.created_at)
 
 
 @dataclass(frozen=True, slots=True)

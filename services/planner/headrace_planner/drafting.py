@@ -79,6 +79,7 @@ class Drafting:
                 max_tokens=self._limits.max_draft_tokens,
                 tenant_id=self._request.tenant_id,
                 deadline_s=left_s,
+                context=self._request.context,
             )
         self.usage += draft.usage
         return draft

@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace_blueprint.faults import Fault
 from headrace_blueprint.tools import Tool
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.usage import Usage
 
 Json = Any
@@ -62,6 +63,7 @@ class Request:
     """What data nodes may use; empty means every tool."""
     sources: Sequence[str] = ()
     history: Sequence[Turn] = ()
+    context: CallContext = NO_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import grpc
 import orjson
 from headrace.planner.v1 import planner_pb2, planner_pb2_grpc
 from headrace.router.v1 import router_pb2
+from headrace_llm.call_context import CallContext
 from headrace_runtime.errors import InvalidArgument, Violation
 
 from headrace_planner.model import (
@@ -82,6 +83,7 @@ def decode(request: planner_pb2.PlanRequest) -> Request:
         tools=tuple(request.tools),
         sources=tuple(request.sources),
         history=tuple(Turn(turn.role, turn.text) for turn in request.history),
+        context=CallContext.from_proto(request.context),
     )
 
 

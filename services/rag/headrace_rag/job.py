@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.usage import Usage
 from headrace_runtime.errors import DeadlineExceeded, ServiceError
 
@@ -13,7 +14,8 @@ LEAST_S = 0.5
 class Job:
     """Shared between the writer, who may stop it, and the model calls that it makes."""
 
-    def __init__(self, *, budget_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, *, budget_s: float, clock: Callable[[], float], context: CallContext = NO_CONTEXT) -> None:
+        self.context = context
         self._clock = clock
         self._until = clock() + budget_s
         self.usage = Usage()

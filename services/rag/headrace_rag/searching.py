@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import structlog
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.client import ChatRequest, Priority
 from headrace_llm.errors import InvalidAnswer
 from headrace_llm.usage import Usage
@@ -26,6 +27,7 @@ class Query:
     text: str
     mode: Mode
     top_k: int
+    context: CallContext = NO_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Reader:
             return Found(), Usage()
         if query.mode is Mode.NAIVE:
             return await self._nearest(space, query), Usage()
-        keywords, usage = await self._keywords(space, query.text, min(self._limits.keywords_s, allowed_s / 2))
+        keywords, usage = await self._keywords(space, query, min(self._limits.keywords_s, allowed_s / 2))
         found = await self._index.related(space, query.text, keywords, mode=query.mode, limit=query.top_k)
         if found is None:
             return await self._nearest(space, query), usage
@@ -96,8 +98,9 @@ class Reader:
     async def _nearest(self, space: Space, query: Query) -> Found:
         return Found(tuple(await self._index.nearest(space, query.text, limit=query.top_k)))
 
-    async def _keywords(self, space: Space, text: str, allowed_s: float) -> tuple[Keywords, Usage]:
+    async def _keywords(self, space: Space, query: Query, allowed_s: float) -> tuple[Keywords, Usage]:
         """One call of a model; a search never fails because that did."""
+        text = query.text
         fallback = extraction.keywords_without_model(text)
         if allowed_s < LEAST_KEYWORDS_S:
             metrics.KEYWORDS_UNANSWERED.labels("no_time").inc()
@@ -110,9 +113,10 @@ class Reader:
             priority=Priority.INTERACTIVE,
             max_tokens=extraction.MAX_KEYWORDS_TOKENS,
             schema=extraction.KEYWORDS_SCHEMA,
+            purpose="keywords",
         )
         try:
-            completion = await self._models.complete(request)
+            completion = await self._models.complete(query.context.applied(request))
         except InvalidAnswer as error:
             metrics.KEYWORDS_UNANSWERED.labels("invalid").inc()
             return fallback, error.usage

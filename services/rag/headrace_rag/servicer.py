@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
+from headrace_llm.call_context import CallContext
 from headrace_runtime.errors import Violation
 
 from headrace_rag import policy
@@ -45,7 +46,8 @@ class RagServicer(rag_pb2_grpc.RagServiceServicer):
         own = chain(policy.document_faults(request.document_id), policy.source_faults(request.title, request.text))
         policy.refuse(chain(faults, own))
         source = policy.source(request.document_id, request.title, request.text)
-        document, usage = await self._writer.ingest(space, source, budget_s=context.time_remaining())
+        work = CallContext.from_proto(request.context)
+        document, usage = await self._writer.ingest(space, source, budget_s=context.time_remaining(), context=work)
         return rag_pb2.IngestResponse(document=_document(document), usage=usage.to_proto())
 
     async def Search(  # noqa: N802
@@ -56,7 +58,12 @@ class RagServicer(rag_pb2_grpc.RagServiceServicer):
         mode = _MODES.get(request.mode)
         unknown = () if mode else (Violation("mode", f"{request.mode} is no search mode"),)
         policy.refuse(chain(faults, policy.query_faults(request.query, request.top_k), unknown))
-        query = Query(policy.clean(request.query).strip(), mode or Mode.NAIVE, request.top_k or policy.DEFAULT_TOP_K)
+        query = Query(
+            policy.clean(request.query).strip(),
+            mode or Mode.NAIVE,
+            request.top_k or policy.DEFAULT_TOP_K,
+            CallContext.from_proto(request.context),
+        )
         found, usage = await self._reader.search(space, query, budget_s=context.time_remaining())
         response = _found(found)
         response.usage.CopyFrom(usage.to_proto())

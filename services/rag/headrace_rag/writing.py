@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.usage import Usage
 from headrace_runtime.errors import NotFound, ServiceError, Unavailable
 
@@ -56,7 +57,9 @@ class Writer:
         self._jobs: dict[asyncio.Task[object], Job] = {}
         self._draining = False
 
-    async def ingest(self, space: Space, source: Source, *, budget_s: float | None) -> tuple[Document, Usage]:
+    async def ingest(
+        self, space: Space, source: Source, *, budget_s: float | None, context: CallContext = NO_CONTEXT
+    ) -> tuple[Document, Usage]:
         """Read a document, unless it was read already; another text under its id takes the old one's place.
 
         Raises `WorkspaceBusy`, `TooManyWriters`, `Draining`, `StoreAway`, and what the model's failure was: the document
@@ -66,7 +69,7 @@ class Writer:
         if known and _read(known, source):
             metrics.INGESTS.labels("known").inc()
             return known, Usage()
-        job = self._job(budget_s)
+        job = self._job(budget_s, context)
         try:
             await self._apart(job, lambda: self._ingest(space, source, job))
         except ServiceError as error:
@@ -108,10 +111,10 @@ class Writer:
         while self._jobs:
             await asyncio.wait(tuple(self._jobs))
 
-    def _job(self, budget_s: float | None) -> Job:
+    def _job(self, budget_s: float | None, context: CallContext = NO_CONTEXT) -> Job:
         longest_s = self._limits.longest_s
         allowed_s = longest_s if budget_s is None else min(longest_s, budget_s - min(MARGIN_S, budget_s * MARGIN_SHARE))
-        return Job(budget_s=allowed_s, clock=time.monotonic)
+        return Job(budget_s=allowed_s, clock=time.monotonic, context=context)
 
     async def _apart(self, job: Job, work: Callable[[], Awaitable[T]]) -> T:
         if self._draining:

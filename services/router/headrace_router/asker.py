@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import structlog
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.client import ChatRequest, Priority
 from headrace_llm.errors import InvalidAnswer
 from headrace_llm.usage import Usage
@@ -38,7 +39,9 @@ class Asker:
         self._slots = slots
         self._waiting = 0
 
-    async def ask(self, question: Question, *, tenant_id: str, budget_s: float | None) -> Asked:
+    async def ask(
+        self, question: Question, *, tenant_id: str, budget_s: float | None, context: CallContext = NO_CONTEXT
+    ) -> Asked:
         """Ask, within `budget_s` seconds when the caller has a deadline. No failure of the model is raised."""
         deadline_s = self._timeout_s if budget_s is None else min(self._timeout_s, budget_s - RESERVE_S)
         if deadline_s < LEAST_S:
@@ -49,7 +52,7 @@ class Asker:
         try:
             with metrics.WAITING.labels("model").track_inprogress():
                 async with asyncio.timeout(deadline_s):
-                    return await self._complete(question, tenant_id, deadline_s)
+                    return await self._complete(question, tenant_id, deadline_s, context)
         except InvalidAnswer as error:
             return _unanswered("invalid", error.usage)
         except ServiceError as error:
@@ -60,7 +63,7 @@ class Asker:
         finally:
             self._waiting -= 1
 
-    async def _complete(self, question: Question, tenant_id: str, deadline_s: float) -> Asked:
+    async def _complete(self, question: Question, tenant_id: str, deadline_s: float, context: CallContext) -> Asked:
         request = ChatRequest(
             messages=prompt.messages(question),
             tenant_id=tenant_id,
@@ -69,8 +72,9 @@ class Asker:
             priority=Priority.INTERACTIVE,
             max_tokens=prompt.MAX_ANSWER_TOKENS,
             schema=prompt.SCHEMA,
+            purpose="route",
         )
-        completion = await self._models.complete(request)
+        completion = await self._models.complete(context.applied(request))
         answer = prompt.parse(completion.text)
         return Asked(answer, completion.usage) if answer else _unanswered("invalid", completion.usage)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.usage import Usage
 
 from headrace_router import metrics, policy
@@ -19,7 +20,9 @@ class Router:
         self._asker = asker
         self._clear_margin = clear_margin
 
-    async def route(self, question: Question, *, tenant_id: str, budget_s: float | None) -> Routed:
+    async def route(
+        self, question: Question, *, tenant_id: str, budget_s: float | None, context: CallContext = NO_CONTEXT
+    ) -> Routed:
         """Decide one message. `budget_s` is what is left of the caller's deadline, None for no deadline."""
         started = time.perf_counter()
         until = None if budget_s is None else started + budget_s
@@ -31,7 +34,7 @@ class Router:
             decision = policy.decide(evidence)
         if decision is None:
             left = None if until is None else until - time.perf_counter()
-            asked = await self._asker.ask(question, tenant_id=tenant_id, budget_s=left)
+            asked = await self._asker.ask(question, tenant_id=tenant_id, budget_s=left, context=context)
             usage = asked.usage
             decision = policy.decide(dataclasses.replace(evidence, answer=asked.answer, asked=True))
         assert decision is not None, "with a vote and an attempt to ask, the chain always decides"

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 from headrace.router.v1 import router_pb2, router_pb2_grpc
+from headrace_llm.call_context import CallContext
 from headrace_runtime.errors import InvalidArgument, Violation
 
 from headrace_router.model import MAX_MESSAGE_CHARS, MAX_TURNS, DecidedBy, Intent, Question, Routed, Turn
@@ -35,7 +36,12 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     ) -> router_pb2.RouteResponse:
         """Decide the intent of one message. Raises `InvalidArgument`."""
         question = decode(request)
-        routed = await self._router.route(question, tenant_id=request.tenant_id, budget_s=context.time_remaining())
+        routed = await self._router.route(
+            question,
+            tenant_id=request.tenant_id,
+            budget_s=context.time_remaining(),
+            context=CallContext.from_proto(request.context),
+        )
         return encode(routed)
 
 

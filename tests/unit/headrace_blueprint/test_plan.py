@@ -65,3 +65,10 @@ def _timed(parsed: Any) -> float:
     started = time.process_time()
     compile_plan(parsed)
     return time.process_time() - started
+
+
+def test_a_node_unblocks_all_that_wait_for_it_however_far() -> None:
+    made = plan(
+        blueprint(compose("a"), compose("b", needs=["a"]), compose("c", needs=["a"]), compose("d", needs=["b", "c"]))
+    )
+    assert made.unblocks == {"a": 3, "b": 1, "c": 1, "d": 0}

@@ -52,6 +52,7 @@ class PlannerClient:
             tools=tools,
             sources=sources,
             history=turns(history),
+            context=run.call_context.to_proto(),
         )
         answer = await channels.unary(self._stub.Plan, request, timeout_s=self._attempt_s, wait_for_ready=True)
         try:

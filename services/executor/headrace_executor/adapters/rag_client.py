@@ -42,7 +42,12 @@ class RagClient:
         if mode not in _MODES:
             raise errors.InvalidArgument(f"unknown search mode {mode!r}; one of {', '.join(filter(None, _MODES))}")
         request = rag_pb2.SearchRequest(
-            tenant_id=run.tenant_id, workspace=workspace, query=query, mode=_MODES[mode], top_k=top_k
+            tenant_id=run.tenant_id,
+            workspace=workspace,
+            query=query,
+            mode=_MODES[mode],
+            top_k=top_k,
+            context=run.call_context.to_proto(),
         )
         try:
             answer = await channels.unary(self._stub.Search, request, timeout_s=self._search_s, wait_for_ready=True)
@@ -63,7 +68,12 @@ class RagClient:
     ) -> tuple[Json, Usage]:
         """Read a document."""
         request = rag_pb2.IngestRequest(
-            tenant_id=run.tenant_id, workspace=workspace, document_id=document_id, title=title, text=text
+            tenant_id=run.tenant_id,
+            workspace=workspace,
+            document_id=document_id,
+            title=title,
+            text=text,
+            context=run.call_context.to_proto(),
         )
         answer = await channels.unary(self._stub.Ingest, request, timeout_s=self._ingest_s, wait_for_ready=True)
         return _document(answer.document), Usage.from_proto(answer.usage)

@@ -52,6 +52,7 @@ class RouterClient:
             mode=INTENTS.get(mode, router_pb2.INTENT_UNSPECIFIED),
             has_blueprint=has_blueprint,
             history=turns(history),
+            context=run.call_context.to_proto(),
         )
         answer = await channels.unary(self._stub.Route, request, timeout_s=self._attempt_s, wait_for_ready=True)
         intent = _NAMES.get(answer.intent)

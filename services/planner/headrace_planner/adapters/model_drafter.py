@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from headrace_blueprint.faults import Fault
 from headrace_llm import answers
+from headrace_llm.call_context import NO_CONTEXT, CallContext
 from headrace_llm.client import ChatRequest, Message, ModelClient, Priority
 from headrace_llm.errors import InvalidAnswer
 from headrace_runtime.errors import ServiceError
@@ -29,7 +30,14 @@ class ModelDrafter:
         return self._models.registry.resolve(role="planner").context_tokens
 
     async def draft(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any], max_tokens: int, tenant_id: str, deadline_s: float
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any],
+        max_tokens: int,
+        tenant_id: str,
+        deadline_s: float,
+        context: CallContext = NO_CONTEXT,
     ) -> Draft:
         """Ask the planner's model. Raises `DraftFailed` for whatever keeps it from answering."""
         if self._asking >= self._slots:
@@ -42,11 +50,12 @@ class ModelDrafter:
             priority=Priority.INTERACTIVE,
             max_tokens=max_tokens,
             schema=schema,
+            purpose="plan",
         )
         self._asking += 1
         try:
             async with asyncio.timeout(deadline_s):
-                completion = await self._models.complete(request)
+                completion = await self._models.complete(context.applied(request))
             # Drafts are read by their schema's names from here on, so it is this border that vouches for them.
             faults = _faults(answers.faults(completion.text, answers.validator(schema)))
             return Draft(completion.text, None if faults else orjson.loads(completion.text), faults, completion.usage)

@@ -53,6 +53,8 @@ class Attempt:
     number: int
     """1 for this owner's first."""
     timeout_s: float
+    unblocks: int = 0
+    """How many nodes wait for this one, directly or not."""
     usage: Usage = field(default_factory=Usage)
     """What this attempt has spent so far, paid whether it succeeds or not."""
     message_id: str = ""

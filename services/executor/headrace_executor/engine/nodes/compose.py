@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import orjson
 from headrace_blueprint.model import Compose
-from headrace_llm.client import ChatRequest, Completion, Message, Priority, Restarted
+from headrace_llm.client import ChatRequest, Completion, Message, Restarted
 from headrace_llm.errors import InvalidAnswer
 from headrace_runtime import errors
 
@@ -35,15 +35,17 @@ async def run(attempt: Attempt, node: Compose) -> Result:
 
 
 def _request(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> ChatRequest:
-    return ChatRequest(
+    request = ChatRequest(
         messages=messages,
         tenant_id=attempt.run.tenant_id,
         deadline_s=attempt.timeout_s,
         model=node.model or "",
-        priority=Priority(attempt.run.priority),
         max_tokens=node.max_tokens,
         schema=node.schema_,
+        purpose="compose",
+        unblocks=attempt.unblocks,
     )
+    return attempt.run.call_context.applied(request)
 
 
 async def _text(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> Result:

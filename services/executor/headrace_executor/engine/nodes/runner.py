@@ -122,7 +122,8 @@ class NodeRunner:
         limits = self._parts.limits
         timeout_s = min(node.timeout_s or limits.node_timeout_s[node.kind], limits.max_node_timeout_s)
         needs = self._plan.needs[node.id]
-        return Attempt(self._journal, self._parts, self._scope, node.id, needs, number, timeout_s)
+        unblocks = self._plan.unblocks[node.id]
+        return Attempt(self._journal, self._parts, self._scope, node.id, needs, number, timeout_s, unblocks)
 
 
 def _may_pass(failure: RunFailed, *, asked: bool) -> bool:

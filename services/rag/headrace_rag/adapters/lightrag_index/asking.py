@@ -69,8 +69,9 @@ class Asking:
             priority=Priority.BACKGROUND,
             max_tokens=self._limits.max_tokens if extracting else MAX_SUMMARY_TOKENS,
             schema=extraction.SCHEMA if extracting else None,
+            purpose="extract" if extracting else "summary",
         )
-        return await self._models.complete(request)
+        return await self._models.complete(job.context.applied(request))
 
 
 def _unread(job: Job, reason: str) -> None:
