@@ -42,13 +42,13 @@ class CallContext:
         message = call_pb2.CallContext(run_id=self.run_id, priority=number)  # type: ignore[arg-type]
         if self.started_at is not None:
             message.started.SetInParent()
-            message.started.FromNanoseconds(round(self.started_at * 1e9))
+            message.started.FromMicroseconds(round(self.started_at * 1e6))
         return message
 
     @staticmethod
     def from_proto(message: call_pb2.CallContext) -> "CallContext":
         """Decode the wire form; a priority that is not known is left open."""
-        started_at = message.started.ToNanoseconds() / 1e9 if message.HasField("started") else None
+        started_at = message.started.ToMicroseconds() / 1e6 if message.HasField("started") else None
         return CallContext(message.run_id, _PRIORITIES.get(message.priority), started_at)
 
 
