@@ -18,6 +18,9 @@ from headrace_llm.ports import Answer, Gate, Grant, Provider
 from headrace_llm.treatment import TREATMENTS, Blame
 from headrace_llm.usage import ModelUsage, Usage
 
+FAIR_TIMES = 3
+"""How many times a model's usual duration a call must have had before it counts as hung."""
+
 log = structlog.get_logger()
 
 
@@ -129,7 +132,7 @@ class Asker:
             account.tokens = account.tokens or 0
             raise await self._cool_down(attempt, error) from error
         except ServiceError as error:
-            outcome = self._outcome(error, seconds=self._clock() - account.started)
+            outcome = self._outcome(error, model, account)
             raise
         finally:
             self._gate.settle(attempt.grant, actual_tokens=account.tokens, seconds=self._clock() - account.started)
@@ -143,16 +146,20 @@ class Asker:
         log.info("model_throttled", model=attempt.job.entry.id, what=error.what, pause_s=pause_s)
         return Throttled(error.message, retry_after_s=pause_s, what=error.what)
 
-    def _outcome(self, error: ServiceError, *, seconds: float) -> Outcome:
+    def _outcome(self, error: ServiceError, model: str, account: _Account) -> Outcome:
         match TREATMENTS[class_of(error)].blame:
             case Blame.HEALTHY:
                 return Outcome.ANSWERED
             case Blame.FAILED:
                 return Outcome.FAILED
-            case Blame.SLOW if seconds >= self._rules.fair_s:
+            case Blame.SLOW if account.tokens is None and self._clock() - account.started >= self._fair_s(model):
                 return Outcome.FAILED
             case _:
                 return Outcome.NOTHING
+
+    def _fair_s(self, model: str) -> float:
+        """A call that was given so long and got nothing tells that the model hangs, and not that its caller hurries."""
+        return max(self._rules.fair_s, FAIR_TIMES * self._history.expected_s(model))
 
     def _learn(self, job: Job, account: _Account, answer: Answer) -> Answered:
         measured = accounts.measure(job, answer)

@@ -54,6 +54,6 @@ class LlmSettings(BaseSettings):
     """How long a model is left alone at first; then one call tries it, and each that fails doubles the time."""
     breaker_max_open_s: Seconds = 120.0
     breaker_fair_s: Seconds = 10.0
-    """A call that its deadline ends counts as the model's failure if the model had so long."""
+    """A call that its deadline ends is the model's failure if it had so long, and three times the model's usual time."""
     default_max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Tokens of an answer that are reserved at the gate when the caller does not bound it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -32,8 +32,8 @@ def answer(text: str = "fine", *, prompt: int | None = 10, completion: int | Non
     return Answer(text, finish, prompt, completion, None)
 
 
-Step = str | float | Exception | Answer
-"""A piece, a pause in seconds, an error, the end."""
+Step = str | float | Exception | Answer | Callable[[], None]
+"""A piece, a pause in seconds, an error, the end, or something that happens meanwhile."""
 
 
 @dataclass
@@ -60,6 +60,8 @@ class FakeProvider:
                     raise step
                 if isinstance(step, float):
                     await asyncio.sleep(step)
+                elif callable(step):
+                    step()
                 else:
                     yield step
         finally:

@@ -1,16 +1,10 @@
 """A call through a chain of models: who is asked when one fails, makes it wait or is left alone."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from typing import cast
 
 import pytest
-from headrace_llm import metrics
-from headrace_llm.breaker import BreakerRules
-from headrace_llm.client import ChatRequest, Completion, Restarted
+from headrace_llm.client import Completion, Restarted
 from headrace_llm.errors import (
-    BreakerOpen,
     CallTimeout,
     ContentRefused,
     GateRefused,
@@ -24,56 +18,13 @@ from headrace_llm.errors import (
     Throttled,
 )
 from headrace_llm.job import Rules
-from headrace_llm.registry import ModelEntry, Price, Registry
+from headrace_llm.registry import Registry
 from headrace_llm.service import Models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.headrace_llm.fakes import FakeGate, FakeProvider, Step, answer, ask
-
-PRICE = Price(prompt_usd_per_million=1, completion_usd_per_million=1)
-ENTRIES = [
-    ModelEntry(id="a", model="openai/a", context_tokens=1000, price=PRICE, fallbacks=("b", "c"), fallback_wait_s=1),
-    ModelEntry(id="b", model="openai/b", context_tokens=1000, price=PRICE, fallback_wait_s=1),
-    ModelEntry(id="c", model="openai/c", context_tokens=4000, price=PRICE, fallback_wait_s=1),
-    ModelEntry(id="lone", model="openai/lone"),
-]
-AWAY = ProviderUnavailable("away")
-
-
-class World:
-    def __init__(self, *scripts: Sequence[Step], gate: FakeGate | None = None, **rules: object) -> None:
-        self.provider = FakeProvider(deque(scripts))
-        self.gate = gate or FakeGate()
-        self.now = 0.0
-        self.seen: list[str | Restarted | Completion] = []
-        self.models = Models(
-            Registry.of(ENTRIES),
-            self.gate,
-            self.provider,
-            Rules(**rules),  # type: ignore[arg-type]
-            jitter=lambda: 0.0,
-            clock=lambda: asyncio.get_running_loop().time() + self.now,
-            wall_clock=lambda: 1_700_000_000.0 + self.now,
-        )
-
-    async def read(self, request: ChatRequest) -> list[str | Restarted | Completion]:
-        self.seen.clear()
-        async for item in self.models.stream(request):
-            self.seen.append(item)
-        return self.seen
-
-    @property
-    def called(self) -> list[str]:
-        return [call.model.id for call in self.provider.calls]
-
-    @property
-    def open_breakers(self) -> set[str]:
-        return {entry.id for entry in ENTRIES if self.models._breakers.blocked_s(entry.id) > 0}
-
-
-def counted(start: str, to: str, reason: str) -> float:
-    return float(metrics.FALLBACKS.labels(start, to, reason)._value.get())
+from tests.unit.headrace_llm.chain import AWAY, BREAKER, ENTRIES, World, counted
+from tests.unit.headrace_llm.fakes import FakeGate, Step, answer, ask
 
 
 @pytest.mark.parametrize(
@@ -237,101 +188,6 @@ async def test_a_hung_stream_ends_at_its_first_token_deadline_and_goes_on() -> N
     assert (await world.read(ask(model="a")))[1] == Restarted("b")
 
 
-BREAKER = BreakerRules(consecutive=2, open_s=10, max_open_s=40)
-
-
-async def test_a_model_that_keeps_failing_is_left_alone_and_the_fallback_asked_at_once() -> None:
-    world = World(*[[ProviderAuth("key")], [answer()]] * 2, [answer()], breaker=BREAKER)
-    for _ in range(2):
-        await world.models.complete(ask(model="a"))
-    assert world.open_breakers == {"a"}
-    before = counted("a", "b", "breaker")
-    assert (await world.models.complete(ask(model="a"))).model == "b"
-    assert world.called == ["a", "b", "a", "b", "b"]
-    assert counted("a", "b", "breaker") == before + 1
-
-
-async def test_without_a_fallback_an_open_breaker_answers_at_once_and_says_when() -> None:
-    world = World([AWAY], [AWAY], breaker=BREAKER, unavailable_attempts=1)
-    with pytest.raises(ProviderUnavailable):
-        await world.models.complete(ask(model="lone"))
-    with pytest.raises(BreakerOpen) as caught:
-        await world.models.complete(ask(model="lone"))
-    assert caught.value.retry_after_s == pytest.approx(10, abs=1)
-    assert world.called == ["lone"] * 2
-    assert [asked for asked, _ in world.gate.asked] == ["lone"] * 2
-
-
-async def test_a_probe_closes_the_breaker() -> None:
-    world = World([AWAY], [AWAY], ["x", 60.0], [answer()], breaker=BREAKER, unavailable_attempts=1)
-    with pytest.raises(ProviderUnavailable):
-        await world.models.complete(ask(model="lone"))
-    world.now += 11
-    stream = cast("AsyncGenerator[object, None]", world.models.stream(ask(model="lone")))
-    assert await anext(stream) == "x"
-    assert world.open_breakers == set()
-    assert (await world.models.complete(ask(model="lone"))).text == "fine"
-    await stream.aclose()
-
-
-async def test_a_cancelled_probe_leaves_the_place_to_the_next() -> None:
-    world = World([AWAY], [AWAY], [60.0], [answer()], breaker=BREAKER, unavailable_attempts=1)
-    with pytest.raises(ProviderUnavailable):
-        await world.models.complete(ask(model="lone"))
-    world.now += 11
-    probe = asyncio.create_task(world.models.complete(ask(model="lone")))
-    while not world.provider.open:
-        await asyncio.sleep(0)
-    with pytest.raises(BreakerOpen):
-        await world.models.complete(ask(model="lone"))
-    probe.cancel()
-    await asyncio.gather(probe, return_exceptions=True)
-    assert (await world.models.complete(ask(model="lone"))).text == "fine"
-
-
-async def test_who_waited_at_the_gate_while_the_breaker_opened_gives_the_grant_back() -> None:
-    gate = FakeGate()
-    world = World(*[[AWAY]] * 2, *[[answer()]] * 5, gate=gate, breaker=BREAKER, unavailable_attempts=0)
-    calls = [world.models.complete(ask(model="a")) for _ in range(5)]
-    results = await asyncio.gather(*calls)
-    assert {done.model for done in results} == {"b"}
-    assert len(gate.settled) == gate.granted
-    assert world.called.count("a") == 2
-
-
-async def test_throttling_never_opens_a_breaker() -> None:
-    scripts: list[list[Step]] = [[Throttled("slow", retry_after_s=0.1)] for _ in range(10)]
-    world = World(*scripts, [answer()], breaker=BREAKER)
-    await world.models.complete(ask(model="lone", deadline_s=60))
-    assert world.open_breakers == set()
-
-
-async def test_a_call_without_a_fair_time_says_nothing_of_the_model() -> None:
-    world = World(*[[60.0]] * 4, breaker=BREAKER, fair_s=0.2)
-    for deadline_s, opened in [(0.05, set()), (0.05, set()), (0.3, set()), (0.3, {"lone"})]:
-        with pytest.raises(CallTimeout):
-            await world.models.complete(ask(model="lone", deadline_s=deadline_s))
-        assert world.open_breakers == opened
-
-
-async def test_signals_say_which_breaker_is_open() -> None:
-    world = World([AWAY], [AWAY], breaker=BREAKER, unavailable_attempts=1)
-    world.gate.models = ["lone", "a"]
-    with pytest.raises(ProviderUnavailable):
-        await world.models.complete(ask(model="lone"))
-    assert {one.model: one.breaker_open for one in world.models.signals()} == {"lone": True, "a": False}
-
-
-async def test_repetitions_end_with_their_budget() -> None:
-    before = float(metrics.RETRY_BUDGET_REFUSED.labels("lone")._value.get())
-    world = World(*[[AWAY]] * 4, retry_floor=1, retry_ratio=0.0)
-    for _ in range(2):
-        with pytest.raises(ProviderUnavailable):
-            await world.models.complete(ask(model="lone"))
-    assert len(world.called) == 2 + 1
-    assert float(metrics.RETRY_BUDGET_REFUSED.labels("lone")._value.get()) == before + 2
-
-
 STEPS = st.sampled_from(
     [
         [AWAY],
@@ -363,7 +219,7 @@ async def test_every_grant_is_settled_once_whatever_happens(
     gate = FakeGate(busy_s=busy)
     world = World(*scripts, *[[answer()]] * 20, gate=gate, breaker=BREAKER, silence_s=0.01, first_token_s=0.01)
     request = ask(model="a", deadline_s=0.5)
-    task = asyncio.create_task(world.read(request) if stream else world.models.complete(request))  # type: ignore[arg-type]
+    task = asyncio.create_task(world.read(request) if stream else world.models.complete(request))
     for _ in range(leave_after):
         await asyncio.sleep(0)
     if leave_after % 2:

@@ -57,7 +57,7 @@ def walk(start: Route, *moves: Move) -> tuple[str, bool] | None:
     for move in moves:
         assert now is not None
         now = now.moved(move)
-    return now and (now.entry.id, now.patient)
+    return None if now is None else (now.entry.id, now.patient)
 
 
 def test_when_all_refuse_the_first_is_waited_for() -> None:
