@@ -18,6 +18,8 @@ from headrace_llm.errors import GateRefused, InvalidAnswer, ProviderAuth, Provid
 from headrace_runtime import errors
 
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
+from tests.unit.headrace_llm.chain import World
+from tests.unit.headrace_llm.fakes import answer as model_says
 
 
 def blueprint(*nodes: Mapping[str, Any], output: str = "${nodes.a.output}", layout: Any = None) -> Blueprint:
@@ -121,6 +123,15 @@ class TestCompose:
         ]
         assert [event["delta"] for event in texts(journal) if "delta" in event] == ["void ", "void too", "all of it"]
         assert journal.log.steps["node:a"].usage == PAID
+
+    async def test_a_model_that_breaks_off_is_continued_by_its_fallback_under_another_id_and_both_are_paid(self) -> None:
+        chain = World(["half an", ProviderUnavailable("cut")], ["a whole answer", model_says("a whole answer")])
+        done, journal = await run({**COMPOSE, "model": "a"}, inputs={"x": "hi"}, models=chain.models)
+        assert done.output == "a whole answer"
+        said = {event["messageId"]: event["delta"] for event in texts(journal) if "delta" in event}
+        assert said == {"r1:a": "half an", "r1:a:1.1.2": "a whole answer"}
+        assert chain.called == ["a", "b"]
+        assert set(journal.log.steps["node:a"].usage.models) == {"a", "b"}
 
     async def test_a_void_half_does_not_count_against_the_limit_of_the_answer(self) -> None:
         models = Restarting("x" * 900, Restarted("b"), "y" * 900)

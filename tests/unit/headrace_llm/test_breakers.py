@@ -41,6 +41,14 @@ async def test_without_a_fallback_an_open_breaker_answers_at_once_and_says_when(
     assert [asked for asked, _ in world.gate.asked] == ["lone"] * 2
 
 
+async def test_a_call_whose_own_failures_open_the_breaker_is_not_repeated_any_more() -> None:
+    world = World([AWAY], [AWAY], [answer()], breaker=BREAKER, unavailable_attempts=5)
+    with pytest.raises(ProviderUnavailable) as caught:
+        await world.models.complete(ask(model="lone"))
+    assert caught.value is AWAY
+    assert world.called == ["lone"] * 2
+
+
 async def test_a_probe_closes_the_breaker() -> None:
     world = World([AWAY], [AWAY], ["x", 60.0], [answer()], breaker=BREAKER, unavailable_attempts=1)
     with pytest.raises(ProviderUnavailable):

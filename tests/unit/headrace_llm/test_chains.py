@@ -167,7 +167,7 @@ async def test_a_stream_breaks_off_for_good_when_nobody_is_left() -> None:
 
 async def test_no_time_is_left_for_a_fallback_after_the_deadline() -> None:
     world = World(["half", 60.0], ["whole", answer()])
-    with pytest.raises(CallTimeout):
+    with pytest.raises(CallTimeout, match="a had not answered"):
         await world.read(ask(model="a", deadline_s=0.1))
     assert world.called == ["a"]
 
