@@ -124,7 +124,7 @@ class Asker:
     @asynccontextmanager
     async def _accounted(self, attempt: Attempt) -> AsyncIterator[_Account]:
         model, account = attempt.job.entry.id, _Account(self._clock(), attempt.era)
-        outcome = Outcome.NOTHING
+        outcome, cause = Outcome.NOTHING, ""
         try:
             yield account
             outcome = Outcome.ANSWERED
@@ -132,11 +132,11 @@ class Asker:
             account.tokens = account.tokens or 0
             raise await self._cool_down(attempt, error) from error
         except ServiceError as error:
-            outcome = self._outcome(error, model, account)
+            outcome, cause = self._outcome(error, model, account), error.message
             raise
         finally:
             self._gate.settle(attempt.grant, actual_tokens=account.tokens, seconds=self._clock() - account.started)
-            self._breakers.observe(model, outcome, era=account.era)
+            self._breakers.observe(model, outcome, era=account.era, cause=cause)
 
     async def _cool_down(self, attempt: Attempt, error: Throttled) -> Throttled:
         """Tell the gate of a 429; the same error with the pause that is kept."""

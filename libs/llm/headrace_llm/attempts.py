@@ -92,19 +92,15 @@ class Course:
             raise PromptTooLong(
                 f"about {job.prompt_tokens} tokens of prompt for {model}, which reads {job.entry.context_tokens}"
             )
-        self._check_breaker(model)
+        if breakers.blocked_s(model) > 0:
+            raise breakers.refusal(model)
         grant = await self._acquire(job)
         era = breakers.admit(model)
         if era is None:  # it opened while this call waited at the gate
             self._parts.gate.settle(grant, actual_tokens=0, seconds=0.0)
-            raise _breaker_open(model, breakers.blocked_s(model))
+            raise breakers.refusal(model)
         tracing.granted()
         return Attempt(job, grant, era)
-
-    def _check_breaker(self, model: str) -> None:
-        blocked_s = self._parts.breakers.blocked_s(model)
-        if blocked_s > 0:
-            raise _breaker_open(model, blocked_s)
 
     async def _acquire(self, job: Job) -> Grant:
         remaining_s = self._remaining_s()
@@ -168,8 +164,3 @@ class Course:
 
     def _remaining_s(self) -> float:
         return self._job.until - self._parts.clock()
-
-
-def _breaker_open(model: str, seconds: float) -> BreakerOpen:
-    text = f"{model} kept failing and is left alone for {seconds:.1f} s"
-    return BreakerOpen(text, retry_after_s=seconds)

@@ -6,6 +6,7 @@ import structlog
 
 from headrace_llm import breaker, metrics
 from headrace_llm.breaker import Breaker, BreakerRules, Mode, Outcome
+from headrace_llm.errors import BreakerOpen
 
 log = structlog.get_logger()
 
@@ -17,6 +18,7 @@ class Breakers:
         self._states = {model: Breaker() for model in models}
         self._rules = rules
         self._clock = clock
+        self._causes: dict[str, str] = {}
         for model in self._states:
             metrics.BREAKER_OPEN.labels(model).set(0)
 
@@ -24,14 +26,23 @@ class Breakers:
         """How long the model is not asked; 0 when it is."""
         return breaker.blocked_s(self._states[model], self._rules, self._clock())
 
+    def refusal(self, model: str) -> BreakerOpen:
+        """The error of a call that is not let through; it says how the model failed last."""
+        blocked_s = self.blocked_s(model)
+        cause = self._causes.get(model, "")
+        text = f"{model} kept failing and is left alone for {blocked_s:.1f} s; the last failure: {cause}"
+        return BreakerOpen(text, retry_after_s=blocked_s)
+
     def admit(self, model: str) -> int | None:
         """Let a call through: the era to come back with, once, in `observe`. None when it is refused."""
         state, era = breaker.admit(self._states[model], self._clock())
         self._become(model, state)
         return era
 
-    def observe(self, model: str, outcome: Outcome, *, era: int) -> None:
-        """Count what a call tells of its model."""
+    def observe(self, model: str, outcome: Outcome, *, era: int, cause: str = "") -> None:
+        """Count what a call tells of its model; `cause` is what a failure said."""
+        if outcome is Outcome.FAILED:
+            self._causes[model] = cause
         state = breaker.observe(self._states[model], self._rules, outcome, era=era, now=self._clock())
         self._become(model, state)
 
@@ -49,6 +60,6 @@ class Breakers:
             return
         metrics.BREAKER_OPEN.labels(model).set(state.mode is not Mode.CLOSED)
         if state.mode is Mode.OPEN and state.until > self._clock():
-            log.warning("breaker_opened", model=model, seconds=self.blocked_s(model), openings=state.openings)
+            log.warning("breaker_opened", model=model, openings=state.openings, cause=self._causes.get(model))
         elif state.mode is Mode.CLOSED:
             log.info("breaker_closed", model=model)

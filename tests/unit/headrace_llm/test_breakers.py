@@ -34,7 +34,7 @@ async def test_without_a_fallback_an_open_breaker_answers_at_once_and_says_when(
     world = World([AWAY], [AWAY], breaker=BREAKER, unavailable_attempts=1)
     with pytest.raises(ProviderUnavailable):
         await world.models.complete(ask(model="lone"))
-    with pytest.raises(BreakerOpen) as caught:
+    with pytest.raises(BreakerOpen, match="the last failure: away") as caught:
         await world.models.complete(ask(model="lone"))
     assert 0 < (caught.value.retry_after_s or 0) <= 10
     assert world.called == ["lone"] * 2
