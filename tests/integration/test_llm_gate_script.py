@@ -102,8 +102,9 @@ async def test_the_script_does_what_the_limiter_does(redis_url: str, seed: int) 
                         both.limiter.settle(reserved=reserved, used=used, seconds=seconds, now_us=both.now_us)
                     case "refused":
                         granted, pause = both.now_us - chance.randrange(10**6), chance.choice([10**5, 2 * 10**6])
-                        await both.shared.refused("s", quota, granted_us=granted, pause_us=pause)
-                        both.limiter.refused(granted_us=granted, pause_us=pause, now_us=both.now_us)
+                        asked = chance.random() < 0.5
+                        await both.shared.refused("s", quota, granted_us=granted, pause_us=pause, asked=asked)
+                        both.limiter.refused(granted_us=granted, pause_us=pause, asked=asked, now_us=both.now_us)
                 await both.compare()
         assert both.number > 50
 

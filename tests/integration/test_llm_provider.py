@@ -14,6 +14,7 @@ from headrace_llm.errors import (
     GateRefused,
     InvalidAnswer,
     InvalidRegistry,
+    ModelSilent,
     ProviderAuth,
     ProviderRejected,
     ProviderUnavailable,
@@ -166,20 +167,22 @@ async def test_a_429_waits_as_long_as_it_says_and_no_call_is_hidden(
 
 
 @pytest.mark.parametrize("fault", ["cut", "end"])
-async def test_a_stream_that_breaks_off_is_unavailable_and_not_begun_anew(
-    models: ModelClient, server: OpenAiServer, fault: str
-) -> None:
-    server.will(Reply(fault=fault))  # type: ignore[arg-type]
-    stream = models.stream(ask())
-    assert await anext(stream) == "all "
+async def test_a_stream_that_breaks_off_is_begun_anew_once(models: ModelClient, server: OpenAiServer, fault: str) -> None:
+    broken = Reply(fault=fault)  # type: ignore[arg-type]
+    server.will(broken)
+    *items, end = await read(models, ask())
+    assert items == ["all ", "is w", Restarted("local"), "all ", "is w", "ell"]
+    assert isinstance(end, Completion)
+    assert (end.text, end.usage.total.llm_calls) == ("all is well", 2)
+    server.will(broken, broken)
     with pytest.raises(ProviderUnavailable):
-        [piece async for piece in stream]
-    assert len(server.requests) == 1
+        await read(models, ask())
+    assert len(server.requests) == 4
 
 
 async def test_a_stream_that_stalls_is_given_up(models: ModelClient, server: OpenAiServer) -> None:
-    server.will(Reply(fault="stall"))
-    with pytest.raises(ProviderUnavailable, match="silent"):
+    server.will(Reply(fault="stall"), Reply(fault="stall"))
+    with pytest.raises(ModelSilent):
         await read(models, ask())
     await asyncio.wait_for(server.gone.wait(), 5)
 

@@ -27,6 +27,7 @@ class Reply:
     usage: bool = True
     finish_reason: str = "stop"
     error: str = "scripted failure"
+    code: str | None = None
 
 
 @dataclass
@@ -83,7 +84,7 @@ async def _answer(server: OpenAiServer, request: web.Request) -> web.StreamRespo
         if reply.fault == "hang":
             await asyncio.Event().wait()
         if reply.status != 200:
-            error = {"error": {"message": reply.error, "type": "scripted", "code": None}}
+            error = {"error": {"message": reply.error, "type": "scripted", "code": reply.code}}
             return web.json_response(error, status=reply.status, headers=dict(reply.headers))
         if body.get("stream"):
             return await _stream(request, body, reply)

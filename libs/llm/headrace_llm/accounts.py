@@ -7,6 +7,8 @@ from headrace_llm.job import Job
 from headrace_llm.ports import Answer
 from headrace_llm.usage import ModelUsage, Usage
 
+NOTHING = Usage()
+
 
 def measure(job: Job, answer: Answer) -> ModelUsage:
     """The call's tokens and cost; tokens are estimated where the provider does not count them."""
@@ -19,12 +21,18 @@ def measure(job: Job, answer: Answer) -> ModelUsage:
     return ModelUsage(llm_calls=1, prompt_tokens=prompt, completion_tokens=completion, cost_usd=cost)
 
 
-def completion(job: Job, answer: Answer, measured: ModelUsage) -> Completion:
+def broken_off(job: Job, pieces: int) -> ModelUsage:
+    """About what a stream cost that broke off after so many pieces; a piece is a token or more."""
+    return measure(job, Answer("", "", None, pieces, None))
+
+
+def completion(job: Job, answer: Answer, measured: ModelUsage, *, before: Usage = NOTHING) -> Completion:
     """The caller's answer. Raises `InvalidAnswer` when it does not satisfy the request's schema.
 
-    A text that has to be JSON comes without the Markdown fence that a model may have put around it.
+    `before` is what the request's earlier attempts cost. A text that has to be JSON comes without the Markdown fence that a
+    model may have put around it.
     """
-    usage = Usage({job.entry.id: measured})
+    usage = before + Usage({job.entry.id: measured})
     if job.validator is None:
         return Completion(answer.text, job.entry.id, usage, answer.finish_reason)
     text = answers.unfence(answer.text)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from headrace_llm import models_file
+from headrace_llm.breaker import BreakerRules
 from headrace_llm.client import ModelClient
 from headrace_llm.errors import Fault, InvalidRegistry
 from headrace_llm.gate.paced import PacedGate, process_id
@@ -75,5 +76,16 @@ def _rules(settings: LlmSettings) -> Rules:
         silence_s=settings.silence_s,
         unavailable_attempts=settings.unavailable_attempts,
         throttled_attempts=settings.throttled_attempts,
+        retry_ratio=settings.retry_ratio,
+        retry_floor=settings.retry_floor,
+        fair_s=settings.breaker_fair_s,
+        breaker=BreakerRules(
+            consecutive=settings.breaker_failures,
+            ratio=settings.breaker_ratio,
+            min_calls=settings.breaker_calls,
+            window_s=settings.breaker_window_s,
+            open_s=settings.breaker_open_s,
+            max_open_s=settings.breaker_max_open_s,
+        ),
         default_max_tokens=settings.default_max_tokens,
     )

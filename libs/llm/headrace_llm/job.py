@@ -1,12 +1,12 @@
 """One request on its way through all its attempts, and the limits that hold for each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from headrace_runtime import errors
 
 from headrace_llm import answers, policy
+from headrace_llm.breaker import BreakerRules
 from headrace_llm.client import ChatRequest
-from headrace_llm.errors import ProviderRejected
 from headrace_llm.ports import ProviderCall
 from headrace_llm.registry import ModelEntry
 
@@ -24,6 +24,10 @@ class Rules:
     silence_s: float = 30.0
     unavailable_attempts: int = 2
     throttled_attempts: int = 10
+    retry_ratio: float = 0.1
+    retry_floor: int = 10
+    fair_s: float = 10.0
+    breaker: BreakerRules = field(default_factory=BreakerRules)
     default_max_tokens: int = 1024
 
 
@@ -38,29 +42,43 @@ class Job:
     """An estimate."""
     until: float
     """On the client's clock."""
+    started_at: float
+    """In seconds since 1970, the same for all attempts."""
     validator: answers.Validator | None
 
     @staticmethod
-    def of(request: ChatRequest, entry: ModelEntry, *, now: float) -> "Job":
-        """Check a request. Raises `InvalidArgument` and, for what surely does not fit the model, `ProviderRejected`."""
+    def of(request: ChatRequest, entry: ModelEntry, *, now: float, wall_now: float) -> "Job":
+        """Check a request. `now` is on the client's clock, `wall_now` since 1970. Raises `InvalidArgument`."""
         if not request.messages:
             raise errors.InvalidArgument("a request needs at least one message")
         if any(_unencodable(message.content) for message in request.messages):
             raise errors.InvalidArgument("a message has half a surrogate pair, which is no text")
         prompt = policy.estimate_tokens(message.content for message in request.messages)
-        if prompt > SURELY_TOO_LONG * entry.context_tokens:
-            raise ProviderRejected(f"about {prompt} tokens of prompt for {entry.id}, which reads {entry.context_tokens}")
-        longest = min(request.max_tokens or entry.max_output_tokens, entry.max_output_tokens)
         return Job(
             request=request,
             entry=entry,
-            call=ProviderCall(
-                entry, request.messages, longest, request.temperature, request.schema, request.tools, request.options
-            ),
+            call=_call(request, entry),
             prompt_tokens=prompt,
             until=now + request.deadline_s,
+            started_at=wall_now if request.started_at is None else request.started_at,
             validator=None if request.schema is None else answers.validator(request.schema),
         )
+
+    def on(self, entry: ModelEntry) -> "Job":
+        """The same asked of another model."""
+        return self if entry == self.entry else replace(self, entry=entry, call=_call(self.request, entry))
+
+    @property
+    def may_fit(self) -> bool:
+        """Whether it is worth asking the model to read the prompt."""
+        return self.prompt_tokens <= SURELY_TOO_LONG * self.entry.context_tokens
+
+
+def _call(request: ChatRequest, entry: ModelEntry) -> ProviderCall:
+    longest = min(request.max_tokens or entry.max_output_tokens, entry.max_output_tokens)
+    return ProviderCall(
+        entry, request.messages, longest, request.temperature, request.schema, request.tools, request.options
+    )
 
 
 def _unencodable(text: str) -> bool:

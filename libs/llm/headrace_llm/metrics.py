@@ -4,6 +4,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 CALLS = Counter("headrace_llm_calls_total", "Calls that ended, by model and outcome.", ["model", "outcome"])
 RETRIES = Counter("headrace_llm_retries_total", "Attempts made anew, by model and reason.", ["model", "reason"])
+FAILURES = Counter("headrace_llm_failures_total", "Attempts that failed, by model and class of error.", ["model", "class"])
+FALLBACKS = Counter(
+    "headrace_llm_fallbacks_total", "Calls that went to another model, by class of error.", ["from", "to", "reason"]
+)
+RETRY_BUDGET_REFUSED = Counter(
+    "headrace_llm_retry_budget_refused_total", "Attempts not made anew, as too many calls were repeated.", ["model"]
+)
+BREAKER_OPEN = Gauge("headrace_llm_breaker_open", "1 from when a model's breaker opens until it is closed.", ["model"])
 TOKENS = Counter("headrace_llm_tokens_total", "Tokens paid for, by model and kind (prompt, completion).", ["model", "kind"])
 SECONDS = Histogram(
     "headrace_llm_call_seconds",

@@ -107,8 +107,8 @@ class SharedLimits(Protocol):
     async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float) -> None:
         """Correct a grant by what its call used."""
 
-    async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int) -> None:
-        """The provider refused a call."""
+    async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int, asked: bool) -> None:
+        """The provider refused a call; `asked`: the pause is its own word."""
 
     async def rejoin(self, scope: str, quota: Quota, *, pause_us: int) -> None:
         """Come back after an outage: the first process to do so stops everybody who shares the limit for the pause."""

@@ -11,7 +11,8 @@ models:
     max_output_tokens: 4096
     price: {prompt_usd_per_million: 1.6, completion_usd_per_million: 6.4}
     limits: {rpm: 60, tpm: 100000, account: main}        # models of one provider and account share one limit
-    fallbacks: [turbo]
+    fallbacks: [turbo]                                   # asked in this order when qwen fails or makes a call wait
+    fallback_wait_s: 10                                  # for its turn longer than this
     timeout_s: 120
   turbo:
     model: openai/qwen-turbo
@@ -42,6 +43,8 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 DEFAULT_TIMEOUT_S = 120.0
 """How long one call may take when models.yaml does not say."""
+DEFAULT_FALLBACK_WAIT_S = 10.0
+"""How long a turn is waited for before a fallback is asked."""
 DEFAULT_MAX_OUTPUT_TOKENS = 4096
 """The longest answer when models.yaml does not say: a model that repeats itself without end must not run for ever."""
 DEFAULT_CONTEXT_TOKENS = 8192
@@ -94,6 +97,8 @@ class ModelEntry(_Strict):
     price: Price | None = None
     limits: Limits = Limits()
     fallbacks: tuple[ModelId, ...] = ()
+    fallback_wait_s: Annotated[float, Field(ge=0, le=3600)] = DEFAULT_FALLBACK_WAIT_S
+    """With fallbacks: a call that would wait longer than this for its turn asks them first."""
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = DEFAULT_TIMEOUT_S
     structured: Literal["auto", "schema", "prompt"] = "auto"
     """How a JSON Schema is asked for: as response_format, or in words. auto: as the provider is known to understand."""

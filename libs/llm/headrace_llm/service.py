@@ -1,35 +1,26 @@
-"""Asks models: resolve, attempt through the gate with a deadline, count the cost, check the answer against its schema."""
+"""Asks models: resolve, attempt within a deadline until one answers, count the cost, hold the answer against its schema."""
 
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 from headrace_runtime import errors
 from opentelemetry import trace
 
 from headrace_llm import accounts, metrics, tracing
-from headrace_llm.attempts import Attempts
-from headrace_llm.client import ChatRequest, Completion, ModelSignals
-from headrace_llm.errors import CallTimeout, ProviderUnavailable, Throttled
+from headrace_llm.asking import Answered, Asker
+from headrace_llm.attempts import Course, Parts
+from headrace_llm.breakers import Breakers
+from headrace_llm.client import ChatRequest, Completion, ModelSignals, Restarted
 from headrace_llm.history import History
 from headrace_llm.job import Job, Rules
-from headrace_llm.ports import Answer, Gate, Grant, Provider
+from headrace_llm.ports import Gate, Provider
 from headrace_llm.registry import Registry
-from headrace_llm.usage import ModelUsage
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A stream whose first item has come. Whoever holds it closes it and settles its grant."""
-
-    grant: Grant
-    items: AsyncGenerator[str | Answer, None]
-    first: str | Answer
-    started: float
-    ends: float
+from headrace_llm.retry_budget import RetryBudget
+from headrace_llm.usage import Usage
 
 
 class Models:
@@ -43,15 +34,18 @@ class Models:
         rules: Rules,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._registry = registry
         self._gate = gate
-        self._provider = provider
-        self._rules = rules
         self._clock = clock
-        self._history = History(default_max_tokens=rules.default_max_tokens)
-        self._attempts = Attempts(gate, self._history, rules, clock=clock, jitter=jitter)
+        self._wall_clock = wall_clock
+        self._breakers = Breakers(registry.models, rules.breaker, clock=clock)
+        history = History(default_max_tokens=rules.default_max_tokens)
+        budgets = {model: RetryBudget(ratio=rules.retry_ratio, floor=rules.retry_floor) for model in registry.models}
+        self._parts = Parts(registry, gate, history, self._breakers, budgets, rules, clock, jitter)
+        self._asker = Asker(gate, provider, history, self._breakers, rules, clock=clock)
 
     @property
     def registry(self) -> Registry:
@@ -60,101 +54,59 @@ class Models:
 
     async def complete(self, request: ChatRequest) -> Completion:
         """See `ModelClient`."""
-        job = Job.of(request, self._registry.resolve(request.model), now=self._clock())
-        with _observed(job) as span:
-            with tracing.within(span):
-                answer, measured = await self._attempts.run(job, self._whole)
-            tracing.answered(span, answer, measured)
-            return accounts.completion(job, answer, measured)
+        job = self._job(request)
+        with _observed(job) as span, tracing.within(span):
+            course = Course(self._parts, job)
+            while True:
+                attempt = await course.next()
+                try:
+                    answered = await self._asker.whole(attempt)
+                    break
+                except errors.ServiceError as error:
+                    await course.failed(error)
+            course.answered()
+            tracing.answered(span, answered.answer, answered.measured)
+            return accounts.completion(attempt.job, answered.answer, answered.measured)
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """See `ModelClient`."""
-        job = Job.of(request, self._registry.resolve(request.model), now=self._clock())
+        job = self._job(request)
         with _observed(job) as span:
-            with tracing.within(span):
-                opened = await self._attempts.run(job, self._open)
-            item, pieces, tokens = opened.first, 0, None
-            try:
-                async with aclosing(opened.items):
-                    while isinstance(item, str):
-                        pieces += 1
-                        yield item
-                        item = await self._next(job, opened.items, ends=opened.ends, silence_s=self._rules.silence_s)
-                measured = self._learn(job, item, opened.started)
-                tokens = measured.prompt_tokens + measured.completion_tokens
-                tracing.answered(span, item, measured)
-            finally:
-                broken_off = job.prompt_tokens + pieces
-                self._settle(opened.grant, broken_off if tokens is None else tokens, opened.started)
-            completion = accounts.completion(job, item, measured)
+            course, spent, void = Course(self._parts, job), Usage(), False
+            while True:
+                with tracing.within(span):
+                    attempt = await course.next()
+                model, pieces = attempt.job.entry.id, 0
+                try:
+                    async with aclosing(self._asker.pieces(attempt)) as items:
+                        async for item in items:
+                            if void:
+                                yield Restarted(model)
+                                void = False
+                            if isinstance(item, Answered):
+                                answered = item
+                                break
+                            pieces += 1
+                            yield item
+                    break
+                except errors.ServiceError as error:
+                    if pieces:
+                        spent, void = spent + self._asker.broken_off(attempt, pieces), True
+                    with tracing.within(span):
+                        await course.failed(error, begun=pieces > 0)
+            course.answered()
+            tracing.answered(span, answered.answer, answered.measured)
+            completion = accounts.completion(attempt.job, answered.answer, answered.measured, before=spent)
         # The call is over: whoever has this and closes the iterator has broken nothing off.
         yield completion
 
     def signals(self) -> Sequence[ModelSignals]:
         """See `ModelClient`."""
-        return self._gate.signals()
+        return [replace(one, breaker_open=self._breakers.blocked_s(one.model) > 0) for one in self._gate.signals()]
 
-    async def _whole(self, job: Job, grant: Grant) -> tuple[Answer, ModelUsage]:
-        """One attempt at a whole answer."""
-        started, tokens = self._clock(), None
-        timeout_s = min(job.until - started, job.entry.timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._provider.complete(job.call, timeout_s=timeout_s)
-            measured = self._learn(job, answer, started)
-            tokens = measured.prompt_tokens + measured.completion_tokens
-            return answer, measured
-        except TimeoutError as error:
-            raise _too_late(job, timeout_s) from error
-        except Throttled:
-            tokens = 0
-            raise
-        finally:
-            self._settle(grant, tokens, started)
-
-    async def _open(self, job: Job, grant: Grant) -> _Opened:
-        """One attempt at a stream, up to its first item."""
-        started = self._clock()
-        ends = min(job.until, started + job.entry.timeout_s)
-        items = self._provider.stream(job.call, timeout_s=ends - started)
-        try:
-            first = await self._next(job, items, ends=ends, silence_s=self._rules.first_token_s)
-        except BaseException as error:
-            self._settle(grant, 0 if isinstance(error, Throttled) else None, started)
-            await items.aclose()
-            raise
-        metrics.FIRST_TOKEN_SECONDS.labels(job.entry.id).observe(self._clock() - started)
-        return _Opened(grant, items, first, started, ends)
-
-    async def _next(
-        self, job: Job, items: AsyncGenerator[str | Answer, None], *, ends: float, silence_s: float
-    ) -> str | Answer:
-        remaining_s = ends - self._clock()
-        try:
-            async with asyncio.timeout(min(remaining_s, silence_s)):
-                return await anext(items)
-        except TimeoutError as error:
-            if remaining_s <= silence_s:
-                raise _too_late(job, remaining_s) from error
-            raise ProviderUnavailable(f"{job.entry.id} was silent for {silence_s:g} s") from error
-        except StopAsyncIteration as error:
-            raise ProviderUnavailable(f"{job.entry.id} ended its stream without an end") from error
-
-    def _learn(self, job: Job, answer: Answer, started: float) -> ModelUsage:
-        measured = accounts.measure(job, answer)
-        seconds = self._clock() - started
-        self._history.learn(job.entry.id, completion_tokens=measured.completion_tokens, seconds=seconds)
-        metrics.SECONDS.labels(job.entry.id).observe(seconds)
-        metrics.TOKENS.labels(job.entry.id, "prompt").inc(measured.prompt_tokens)
-        metrics.TOKENS.labels(job.entry.id, "completion").inc(measured.completion_tokens)
-        return measured
-
-    def _settle(self, grant: Grant, tokens: int | None, started: float) -> None:
-        self._gate.settle(grant, actual_tokens=tokens, seconds=self._clock() - started)
-
-
-def _too_late(job: Job, seconds: float) -> CallTimeout:
-    return CallTimeout(f"{job.entry.id} had not answered when its {max(seconds, 0):.1f} s were over")
+    def _job(self, request: ChatRequest) -> Job:
+        entry = self._registry.resolve(request.model)
+        return Job.of(request, entry, now=self._clock(), wall_now=self._wall_clock())
 
 
 @contextmanager

@@ -35,12 +35,28 @@ class LlmSettings(BaseSettings):
     max_cool_down_s: Seconds = 300.0
     """Longest Retry-After that is believed."""
     first_token_s: Seconds = 60.0
-    """Longest silence before a stream's first token; then the call is tried anew."""
+    """Longest silence before a stream's first token; then a fallback is asked, or the model once more."""
     silence_s: Seconds = 30.0
-    """Longest silence inside a stream; then it counts as broken off."""
+    """Longest silence inside a stream; then it is begun anew in the same way."""
     unavailable_attempts: Annotated[int, Field(ge=0, le=5)] = 2
-    """How often a call is tried anew when the provider was unavailable before the first token."""
+    """How often a call is tried anew on its model when the provider was unavailable."""
     throttled_attempts: Annotated[int, Field(ge=0, le=100)] = 10
     """How often a call goes back to the gate after a 429, while its deadline allows."""
+    retry_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """For each call that succeeds, how many may be tried anew when their provider was unavailable; counted per model."""
+    retry_floor: Annotated[int, Field(ge=0, le=1000)] = 10
+    """How many may be tried anew beside those, and the most that are saved up."""
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Failures in a row after which a model is left alone."""
+    breaker_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The part of failed calls from which a model is left alone."""
+    breaker_calls: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Fewest calls in the window for which that part is looked at."""
+    breaker_window_s: Seconds = 60.0
+    breaker_open_s: Seconds = 5.0
+    """How long a model is left alone at first; then one call tries it, and each that fails doubles the time."""
+    breaker_max_open_s: Seconds = 120.0
+    breaker_fair_s: Seconds = 10.0
+    """A call that its deadline ends is the model's failure if it had so long, and three times the model's usual time."""
     default_max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Tokens of an answer that are reserved at the gate when the caller does not bound it."""

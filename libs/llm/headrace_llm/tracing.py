@@ -38,6 +38,12 @@ def granted() -> None:
     trace.get_current_span().add_event("headrace.gate.granted")
 
 
+def moved(model: str, to: str, reason: str) -> None:
+    """Note on the current span that another model is asked."""
+    attributes = {"headrace.from": model, "headrace.to": to, "headrace.reason": reason}
+    trace.get_current_span().add_event("headrace.fallback", attributes)
+
+
 def answered(span: trace.Span, answer: Answer, measured: ModelUsage) -> None:
     """Write on the span what the call used."""
     span.set_attributes(

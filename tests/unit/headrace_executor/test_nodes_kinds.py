@@ -13,10 +13,13 @@ from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
+from headrace_llm.client import Completion, Restarted
 from headrace_llm.errors import GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
 from headrace_runtime import errors
 
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
+from tests.unit.headrace_llm.chain import World
+from tests.unit.headrace_llm.fakes import answer as model_says
 
 
 def blueprint(*nodes: Mapping[str, Any], output: str = "${nodes.a.output}", layout: Any = None) -> Blueprint:
@@ -45,6 +48,28 @@ async def run(
 
 def of_type(journal: FakeJournal, *kinds: str) -> list[Mapping[str, Any]]:
     return [event for event in journal.events if event["type"] in kinds]
+
+
+def texts(journal: FakeJournal) -> list[Mapping[str, Any]]:
+    """Events of text messages and of their new beginnings."""
+    told = of_type(journal, "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "CUSTOM")
+    return [event for event in told if event["type"] != "CUSTOM" or event["name"] == "headrace.restarted"]
+
+
+class Restarting(FakeModels):
+    """Streams what it is made of; an error among it is raised."""
+
+    def __init__(self, *items: str | Restarted | Exception) -> None:
+        super().__init__()
+        self.items = items
+
+    async def stream(self, request: Any) -> Any:
+        self.requests.append(request)
+        for item in self.items:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+        yield Completion("", "fake", PAID)
 
 
 async def fails(*nodes: Mapping[str, Any], **given: Any) -> RunFailed:
@@ -84,6 +109,41 @@ class TestCompose:
         starts = [event["messageId"] for event in of_type(journal, "TEXT_MESSAGE_START")]
         assert starts == ["r1:a", "r1:a:1.2"]
         assert done.output == answer("Say hi.")
+
+    async def test_text_that_a_model_began_anew_is_closed_said_to_be_void_and_goes_on_under_another_id(self) -> None:
+        models = Restarting("void ", Restarted("b"), "void too", Restarted("c"), "all of it")
+        done, journal = await run(COMPOSE, inputs={"x": "hi"}, models=models)
+        assert done.output == "all of it"
+        assert [(event["type"], event.get("messageId") or event["value"]["message_id"]) for event in texts(journal)] == [
+            *[("TEXT_MESSAGE_START", "r1:a"), ("TEXT_MESSAGE_CONTENT", "r1:a"), ("TEXT_MESSAGE_END", "r1:a")],
+            ("CUSTOM", "r1:a"),
+            *[(f"TEXT_MESSAGE_{part}", "r1:a:1.1.2") for part in ("START", "CONTENT", "END")],
+            ("CUSTOM", "r1:a:1.1.2"),
+            *[(f"TEXT_MESSAGE_{part}", "r1:a:1.1.3") for part in ("START", "CONTENT", "END")],
+        ]
+        assert [event["delta"] for event in texts(journal) if "delta" in event] == ["void ", "void too", "all of it"]
+        assert journal.log.steps["node:a"].usage == PAID
+
+    async def test_a_model_that_breaks_off_is_continued_by_its_fallback_under_another_id_and_both_are_paid(self) -> None:
+        chain = World(["half an", ProviderUnavailable("cut")], ["a whole answer", model_says("a whole answer")])
+        done, journal = await run({**COMPOSE, "model": "a"}, inputs={"x": "hi"}, models=chain.models)
+        assert done.output == "a whole answer"
+        said = {event["messageId"]: event["delta"] for event in texts(journal) if "delta" in event}
+        assert said == {"r1:a": "half an", "r1:a:1.1.2": "a whole answer"}
+        assert chain.called == ["a", "b"]
+        assert set(journal.log.steps["node:a"].usage.models) == {"a", "b"}
+
+    async def test_a_void_half_does_not_count_against_the_limit_of_the_answer(self) -> None:
+        models = Restarting("x" * 900, Restarted("b"), "y" * 900)
+        done, _ = await run(COMPOSE, inputs={"x": 1}, models=models, limits=Limits(max_output_bytes=1000))
+        assert done.output == "y" * 900
+
+    async def test_a_failure_after_a_new_beginning_closes_the_message_that_is_open(self) -> None:
+        journal = FakeJournal(claimed({}))
+        models = Restarting("void", Restarted("b"), "half", ProviderAuth("wrong key"))
+        await fails(COMPOSE, inputs={"x": 1}, models=models, journal=journal)
+        ends = [event["messageId"] for event in of_type(journal, "TEXT_MESSAGE_END")]
+        assert ends == ["r1:a", "r1:a:1.1.2"]
 
     @pytest.mark.parametrize(
         ("error", "code"),

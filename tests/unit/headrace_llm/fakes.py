@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from headrace_llm.client import ChatRequest, Message, ModelSignals
+from headrace_llm.errors import GateRefused
 from headrace_llm.ports import Answer, Ask, Grant, ProviderCall
 from headrace_llm.registry import Limits, ModelEntry, Price, Registry
 
@@ -29,8 +31,8 @@ def answer(text: str = "fine", *, prompt: int | None = 10, completion: int | Non
     return Answer(text, finish, prompt, completion, None)
 
 
-Step = str | float | Exception | Answer
-"""A piece, a pause in seconds, an error, the end."""
+Step = str | float | Exception | Answer | Callable[[], None]
+"""A piece, a pause in seconds, an error, the end, or something that happens meanwhile."""
 
 
 @dataclass
@@ -42,9 +44,10 @@ class FakeProvider:
     open: int = 0
 
     async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
-        async for item in self.stream(call, timeout_s=timeout_s):
-            if isinstance(item, Answer):
-                return item
+        async with aclosing(self.stream(call, timeout_s=timeout_s)) as items:
+            async for item in items:
+                if isinstance(item, Answer):
+                    return item
         raise AssertionError
 
     async def stream(self, call: ProviderCall, *, timeout_s: float) -> AsyncGenerator[str | Answer, None]:
@@ -56,6 +59,8 @@ class FakeProvider:
                     raise step
                 if isinstance(step, float):
                     await asyncio.sleep(step)
+                elif callable(step):
+                    step()
                 else:
                     yield step
         finally:
@@ -67,14 +72,26 @@ class FakeGate:
     """Grants at once and writes down what it is told."""
 
     refusal: Exception | None = None
+    busy_s: dict[str, float] = field(default_factory=dict)
+    """How long each model's turn is away; whoever may not wait so long is refused, nobody really waits."""
+    asked: list[tuple[str, Ask]] = field(default_factory=list)
+    granted: int = 0
+    models: Sequence[str] = ("m",)
+    """Of `signals`."""
     acquired: list[tuple[int, float]] = field(default_factory=list)
     settled: list[int | None] = field(default_factory=list)
     pauses: list[float | None] = field(default_factory=list)
     given_back: int = 0
 
     async def acquire(self, model: ModelEntry, ask: Ask) -> Grant:
+        self.asked.append((model.id, ask))
+        await asyncio.sleep(0)
         if self.refusal:
             raise self.refusal
+        wait_s = self.busy_s.get(model.id, 0.0)
+        if wait_s > ask.max_wait_s:
+            raise GateRefused("later", retry_after_s=wait_s)
+        self.granted += 1
         self.acquired.append((ask.tokens, ask.max_wait_s))
         return Grant(model, ask.tokens, 0.0)
 
@@ -88,4 +105,4 @@ class FakeGate:
         self.pauses.append(retry_after_s)
 
     def signals(self) -> Sequence[ModelSignals]:
-        return [ModelSignals("m")]
+        return [ModelSignals(model) for model in self.models]

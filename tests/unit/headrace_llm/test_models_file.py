@@ -19,6 +19,7 @@ models:
     price: {prompt_usd_per_million: 1.6, completion_usd_per_million: 6.4}
     limits: {rpm: 60, tpm: 100000, account: main}
     fallbacks: [turbo]
+    fallback_wait_s: 3
     timeout_s: 30
   turbo:
     model: dashscope/qwen-turbo
@@ -37,6 +38,7 @@ def test_a_whole_file_is_read() -> None:
     qwen = registry.resolve("qwen")
     assert qwen.provider == "dashscope"
     assert qwen.scope == registry.resolve("turbo").scope != registry.resolve("local").scope
+    assert (qwen.fallbacks, qwen.fallback_wait_s) == (("turbo",), 3)
     assert qwen.price is not None
     assert qwen.price.cost_usd(prompt_tokens=1_000_000, completion_tokens=500_000) == pytest.approx(4.8)
 

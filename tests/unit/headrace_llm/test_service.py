@@ -4,11 +4,12 @@ from typing import cast
 
 import pytest
 from headrace_llm import metrics
-from headrace_llm.client import ChatRequest, Completion
+from headrace_llm.client import ChatRequest, Completion, Restarted
 from headrace_llm.errors import (
     CallTimeout,
     GateRefused,
     InvalidAnswer,
+    ModelSilent,
     ProviderAuth,
     ProviderRejected,
     ProviderUnavailable,
@@ -31,7 +32,7 @@ class World:
         self.gate = gate or FakeGate()
         self.models = Models(REGISTRY, self.gate, self.provider, rules or Rules(), jitter=lambda: 0.0)
 
-    async def read(self, request: ChatRequest) -> list[str | Completion]:
+    async def read(self, request: ChatRequest) -> list[str | Restarted | Completion]:
         return [item async for item in self.models.stream(request)]
 
 
@@ -81,19 +82,30 @@ async def test_nothing_is_tried_anew_past_the_deadline() -> None:
     assert len(world.provider.calls) == 1
 
 
-async def test_a_stream_is_tried_anew_only_before_its_first_token() -> None:
+async def test_a_stream_that_fails_before_its_first_token_is_tried_anew_unseen() -> None:
     world = World([ProviderUnavailable("away")], ["a", answer("a")])
     assert len(await world.read(ask())) == 2
-    world = World(["a", ProviderUnavailable("cut")], ["a", answer("a")])
+
+
+async def test_a_stream_that_breaks_off_begins_anew_once() -> None:
+    cut = ProviderUnavailable("cut")
+    world = World(["a", cut], ["b", answer("b", prompt=10, completion=5)])
+    first, void, second, end = await world.read(ask())
+    assert (first, void, second) == ("a", Restarted("m"), "b")
+    assert isinstance(end, Completion)
+    one = end.usage.models["m"]
+    assert (one.llm_calls, one.prompt_tokens, one.completion_tokens) == (2, 6 + 10, 1 + 5)
+    assert world.gate.settled == [6 + 1, 15]
+    world = World(["a", cut], ["b", cut], ["c", answer("c")])
     with pytest.raises(ProviderUnavailable):
         await world.read(ask())
-    assert len(world.provider.calls) == 1
+    assert len(world.provider.calls) == 2
 
 
 async def test_a_throttled_call_goes_back_through_the_gate() -> None:
     world = World([Throttled("slow", retry_after_s=0.5)], [Throttled("slow")], [answer()])
     await world.models.complete(ask())
-    assert world.gate.pauses == [0.5, 2.0]
+    assert world.gate.pauses == [0.5, None]
     assert world.gate.settled == [0, 0, 15]
 
 
@@ -154,8 +166,8 @@ async def test_a_silent_provider_meets_the_deadline() -> None:
 
 
 async def test_a_stream_that_falls_silent_has_broken_off() -> None:
-    world = World(["a", 60.0], rules=Rules(silence_s=0.05))
-    with pytest.raises(ProviderUnavailable, match="silent"):
+    world = World(["a", 60.0], ["a", 60.0], rules=Rules(silence_s=0.05))
+    with pytest.raises(ModelSilent):
         await world.read(ask())
     assert world.provider.open == 0
 
@@ -163,11 +175,15 @@ async def test_a_stream_that_falls_silent_has_broken_off() -> None:
 async def test_a_silent_start_is_tried_anew() -> None:
     world = World([60.0], ["a", answer("a")], rules=Rules(first_token_s=0.05))
     assert len(await world.read(ask())) == 2
+    world = World([60.0], [60.0], rules=Rules(first_token_s=0.05))
+    with pytest.raises(ModelSilent):
+        await world.read(ask())
+    assert world.provider.open == 0
 
 
 async def test_a_stream_without_an_end_has_broken_off() -> None:
     with pytest.raises(ProviderUnavailable, match="without an end"):
-        await World(["a"]).read(ask())
+        await World(["a"], ["a"]).read(ask())
 
 
 async def test_a_reader_who_leaves_closes_the_call_and_pays_what_came() -> None:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from tests.unit.headrace_llm.chain import World
 from tests.unit.headrace_llm.fakes import REGISTRY, FakeGate, FakeProvider, Step, answer, ask
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -95,4 +96,18 @@ async def test_a_failure_is_told_by_its_reason_only(exporter: InMemorySpanExport
     span = only(exporter)
     assert (span.attributes or {})["error.type"] == "provider_auth"
     assert span.status.status_code is StatusCode.ERROR
+    assert "sk-123" not in span.to_json()
+
+
+async def test_a_fallback_is_told_on_the_span_of_its_request(exporter: InMemorySpanExporter) -> None:
+    world = World([ProviderAuth("the key sk-123 is unknown")], [answer()])
+    await world.models.complete(ask(model="a"))
+
+    span = only(exporter)
+    assert [event.name for event in span.events] == ["headrace.gate.granted", "headrace.gate.granted", "headrace.fallback"]
+    assert dict(span.events[-1].attributes or {}) == {
+        "headrace.from": "a",
+        "headrace.to": "b",
+        "headrace.reason": "auth",
+    }
     assert "sk-123" not in span.to_json()

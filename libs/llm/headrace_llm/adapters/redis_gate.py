@@ -104,9 +104,9 @@ class RedisLimits:
         """See `ports.SharedLimits`."""
         await self._run(scope, quota, "settle", reserved, used, seconds)
 
-    async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int) -> None:
+    async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int, asked: bool) -> None:
         """See `ports.SharedLimits`."""
-        await self._run(scope, quota, "refused", granted_us, pause_us)
+        await self._run(scope, quota, "refused", granted_us, pause_us, int(asked))
 
     async def rejoin(self, scope: str, quota: Quota, *, pause_us: int) -> None:
         """See `ports.SharedLimits`."""

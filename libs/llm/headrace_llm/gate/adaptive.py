@@ -32,6 +32,8 @@ AGE_PER_HOLD = 14
 """A ceiling that has held for so long is trusted for a part of that: who has met it all day need not try it every 10 s."""
 SAME = 0.35
 """A refusal this near to the ceiling is of the same ceiling."""
+KNOWN_PAUSE = 0.35
+"""What is left of the pause after a refusal that only confirms a ceiling."""
 GROWTH = 0.25
 """How fast the curve leaves the ceiling: by this part in the first `hold_us` beyond it, by 8 times that in the second."""
 PROBE = 0.1
@@ -95,6 +97,13 @@ def refused(state: Adaptive, now: float, *, granted_at: float, request_us: float
     hold = max(HOLD_US, HOLD_CALLS * request_us / ceiling, min((now - since) / AGE_PER_HOLD, MAX_HOLD_US))
     calm = replace(state, good=good, step=0.0, step_at=now, step_calls=0.0, reduced_at=now)
     return replace(calm, ceiling=ceiling, ceiling_at=since, cut_at=now, hold_us=hold, depth=depth)
+
+
+def pause_part(state: Adaptive, *, granted_at: float) -> float:
+    """How much of the usual pause a refusal asks for, when the provider does not say."""
+    if granted_at <= state.reduced_at:
+        return 0.0
+    return KNOWN_PAUSE if _met(state, factor(state, granted_at)) else 1.0
 
 
 def pressed(state: Adaptive, now: float) -> Adaptive:

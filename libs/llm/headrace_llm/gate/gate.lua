@@ -15,7 +15,7 @@ local SECOND, MINUTE = 1000000, 60000000
 local HEADROOM, JITTER, LATENESS = 0.002, 25000, 20000
 local CUT, BACK, LOWER, RAISE, FLOOR = 0.75, 0.9, 0.93, 0.25, 0.01
 local HOLD, HOLD_CALLS, MAX_HOLD, AGE_PER_HOLD = 4.5 * SECOND, 15, 60 * SECOND, 14
-local SAME, GROWTH = 0.35, 0.25
+local SAME, GROWTH, KNOWN_PAUSE = 0.35, 0.25, 0.35
 local PROBE, PROBE_US, PROBE_CALLS, MAX_PROBE_WAIT, MOST = 0.1, 8 * SECOND, 16, 64, 20
 local SHARES, CLASSES = {[0] = 0.0, 0.2, 0.1}, 3
 local MOST_CREDIT, MAX_TENANTS_COUNTED = 1.5, 64
@@ -96,6 +96,10 @@ local function ceiling_of(used)
   end
   if used > s.ceiling * (1 + RAISE / 8) then return s.ceiling + RAISE * (used - s.ceiling), 1 - BACK end
   return math.max(FLOOR / CUT, used * LOWER), 1 - BACK
+end
+local function pause_part(granted_at)
+  if granted_at <= s.reduced_at then return 0.0 end
+  return met(factor_at(granted_at)) and KNOWN_PAUSE or 1.0
 end
 local function learn_refusal(granted_at)
   if granted_at <= s.reduced_at then return end
@@ -329,10 +333,11 @@ elseif operation == 'settle' then
   save()
   return 1
 elseif operation == 'refused' then
-  -- granted at, pause
+  -- granted at, pause, whether the provider asked for it
   roll()
   set('count3', s.count3 + 1)
-  set('cool_us', math.max(s.cool_us, now + tonumber(A(2))))
+  local part = A(3) == '1' and 1.0 or pause_part(tonumber(A(1)))
+  if part > 0 then set('cool_us', math.max(s.cool_us, now + tonumber(A(2)) * part)) end
   learn_refusal(tonumber(A(1)))
   save()
   return 1

@@ -157,16 +157,16 @@ class Lane:
             self._own.give_back(rank=rank, tokens=tokens, now_us=self._now_us())
             self._wake.set()
 
-    async def refused(self, turn: Turn, *, pause_us: int) -> None:
-        """The provider refused a call."""
+    async def refused(self, turn: Turn, *, pause_us: int, asked: bool) -> None:
+        """The provider refused a call; `asked`: the pause is its own word."""
         if turn.shared and self._shared is not None and self.up:
             try:
-                await self._shared.refused(self.scope, self.quota, granted_us=turn.now_us, pause_us=pause_us)
+                await self._shared.refused(self.scope, self.quota, granted_us=turn.now_us, pause_us=pause_us, asked=asked)
             except Away as error:
                 self._lost(str(error))
         if self._own is not None:
             granted_us = self._now_us() if turn.shared else turn.now_us
-            self._own.refused(granted_us=granted_us, pause_us=pause_us, now_us=self._now_us())
+            self._own.refused(granted_us=granted_us, pause_us=pause_us, asked=asked, now_us=self._now_us())
 
     async def look(self) -> None:
         """See what there is to be known of the shared limit. Raises `Away`."""

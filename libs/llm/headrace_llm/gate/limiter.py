@@ -130,11 +130,16 @@ class Limiter:
         self.tokens_per_call += (used - self.tokens_per_call) * (WEIGHT if self.tokens_per_call else 1)
         self.seconds_per_call += (seconds - self.seconds_per_call) * (WEIGHT if self.seconds_per_call else 1)
 
-    def refused(self, *, granted_us: int, pause_us: int, now_us: int) -> None:
-        """Learn that the provider refused a call: nobody goes for the pause, and the pace may fall."""
+    def refused(self, *, granted_us: int, pause_us: int, asked: bool, now_us: int) -> None:
+        """Learn that the provider refused a call: nobody goes for the pause, and the pace may fall.
+
+        A pause that the provider did not ask for is shorter at a ceiling that is known, and one for all of a burst.
+        """
         self._roll(now_us)
         self._counts[CLASSES] += 1
-        self.cool_us = max(self.cool_us, now_us + pause_us)
+        part = 1.0 if asked else adaptive.pause_part(self.adaptive, granted_at=granted_us)
+        if part > 0:
+            self.cool_us = max(self.cool_us, now_us + pause_us * part)
         request_us = pace.interval_us(self.quota, 1.0)
         self.adaptive = adaptive.refused(self.adaptive, now_us, granted_at=granted_us, request_us=request_us)
 

@@ -113,7 +113,8 @@ class PacedGate:
         """See `ports.Gate`."""
         metrics.THROTTLED.labels(grant.model.id).inc()
         pause_s = self._cool_down_s if retry_after_s is None else retry_after_s
-        await self._lanes[grant.model.scope].refused(_turn(grant), pause_us=round(pause_s * SECOND_US))
+        asked = retry_after_s is not None
+        await self._lanes[grant.model.scope].refused(_turn(grant), pause_us=round(pause_s * SECOND_US), asked=asked)
 
     def signals(self) -> Sequence[ModelSignals]:
         """See `ports.Gate`."""

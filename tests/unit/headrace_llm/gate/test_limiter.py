@@ -197,7 +197,7 @@ def test_tokens_that_were_not_used_come_back() -> None:
 def test_a_pause_holds_everybody_and_is_never_made_shorter() -> None:
     world = World(Quota(6000))
     world.limiter.pause(for_us=5_000_000, now_us=world.now_us)
-    world.limiter.refused(granted_us=world.now_us, pause_us=100, now_us=world.now_us)
+    world.limiter.refused(granted_us=world.now_us, pause_us=100, asked=True, now_us=world.now_us)
     world.arrive(crowd(1)[0])
     world.run_until(START_US + 10**8)
     assert world.gone[0][0] >= START_US + 5_000_000
@@ -205,7 +205,7 @@ def test_a_pause_holds_everybody_and_is_never_made_shorter() -> None:
 
 def test_a_share_knows_what_the_whole_had_learnt() -> None:
     world = World(Quota(600, 60_000, burst=4, probe=True))
-    world.limiter.refused(granted_us=world.now_us, pause_us=2_000_000, now_us=world.now_us)
+    world.limiter.refused(granted_us=world.now_us, pause_us=2_000_000, asked=True, now_us=world.now_us)
     part = world.limiter.scaled(0.25)
     assert part.quota == Quota(150, 15_000)
     now_us = world.now_us + 1_000_000
