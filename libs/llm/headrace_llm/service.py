@@ -78,7 +78,8 @@ class Models:
                 async with aclosing(opened.items):
                     while isinstance(item, str):
                         pieces += 1
-                        yield item
+                        if item:  # an empty one is a sign of life
+                            yield item
                         item = await self._next(job, opened.items, ends=opened.ends, silence_s=self._rules.silence_s)
                 measured = self._learn(job, item, opened.started)
                 tokens = measured.prompt_tokens + measured.completion_tokens
