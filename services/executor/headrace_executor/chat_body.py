@@ -103,6 +103,16 @@ class _Form(_Part):
         return self
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _choice(value: Any) -> Any:
+    if value is None or isinstance(value, dict) or value in ("none", "auto", "required"):
+        return value
+    raise PydanticCustomError("choice", "must be none, auto, required or an object that names a function")
+
+
 Rate = Annotated[float, Field(ge=-2, le=2)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
@@ -111,13 +121,13 @@ class Options(_Part):
     """What is passed on to the model as it is, where it is given."""
 
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    stop: Word | Annotated[list[Word], Field(max_length=16)] | None = None
+    stop: Annotated[list[Word], Field(max_length=16), BeforeValidator(_listed)] | None = None
     seed: int | None = None
     frequency_penalty: Rate | None = None
     presence_penalty: Rate | None = None
     logit_bias: Annotated[dict[str, float], Field(max_length=1024)] | None = None
     user: Annotated[str, StringConstraints(max_length=256)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    tool_choice: Annotated[Any, BeforeValidator(_choice)] = None
     parallel_tool_calls: bool | None = None
     response_format: _Form | None = None
     reasoning_effort: Annotated[str, StringConstraints(max_length=32)] | None = None
