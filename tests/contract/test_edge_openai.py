@@ -234,6 +234,17 @@ async def test_an_error_in_the_middle_ends_the_stream(
     await until(lambda: edge.streams == 0 and edge.executor.chats_open == 0)
 
 
+async def test_an_executor_that_dies_ends_the_stream_with_an_error(edge: Suite) -> None:
+    edge.executor.chat = (text("half"), asyncio.Event())
+    body = {"model": "m", "messages": HELLO, "stream": True}
+    async with edge.client.stream("POST", "/v1/chat/completions", json=body) as response:
+        lines = (line async for line in response.aiter_lines() if line)
+        assert json.loads((await anext(lines)).removeprefix("data: "))["choices"][0]["delta"]["role"] == "assistant"
+        await edge.executor_part.kill()
+        *_, last = [line async for line in lines]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "service_unavailable"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_nobody_has_seen_may_begin_anew(edge: Suite, client: openai.AsyncOpenAI, stream: bool) -> None:
     again = pb.ChatResponse(restarted_with="other")
@@ -315,7 +326,12 @@ async def answers(run: FakeRun) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_headrace_runs_the_whole_pipeline(edge: Suite, client: openai.AsyncOpenAI, stream: bool) -> None:
     edge.executor.script = answers
-    turns: list[Any] = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "what does a mill do?"}]
+    turns: list[Any] = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "hello"},
+        {"role": "user", "content": "what does a mill do?"},
+    ]
     if stream:
         options: Any = {"stream_options": {"include_usage": True}}
         async with client.chat.completions.stream(model="headrace", messages=turns, **options) as events:
@@ -326,6 +342,7 @@ async def test_headrace_runs_the_whole_pipeline(edge: Suite, client: openai.Asyn
     assert (answer.model, answer.usage.total_tokens) == ("headrace", 8)
     (run,) = edge.executor.runs.values()
     assert (run.body["message"], run.body["execute"]) == ("what does a mill do?", True)
+    assert run.body["history"] == [{"role": "user", "text": "hi"}, {"role": "assistant", "text": "hello"}]
     assert run.run.priority == pb.PRIORITY_INTERACTIVE
     assert not edge.executor.chats
 
