@@ -48,6 +48,7 @@ async def models(server: OpenAiServer, redis_url: str, monkeypatch: pytest.Monke
         local.model_copy(update={"id": "words", "model": "openai/words", "structured": "prompt"}),
         local.model_copy(update={"id": "priced", "model": "openai/gpt-4o"}),
         local.model_copy(update={"id": "picky", "model": "openai/o3-mini"}),
+        local.model_copy(update={"id": "toolless", "model": "perplexity/sonar"}),
         ModelEntry(id="closed", model="openai/closed", api_base="http://127.0.0.1:9/v1"),
         ModelEntry(id="nowhere", model="nosuchprovider/x"),
     ]
@@ -281,6 +282,14 @@ async def test_a_long_wish_is_no_silence(models: ModelClient, server: OpenAiServ
     assert isinstance(done, Completion)
     assert (done.tool_calls[0].arguments, done.finish_reason) == ("x" * 80, "tool_calls")
     assert len(server.requests) == 1
+
+
+async def test_a_model_without_tools_is_not_asked_without_them(models: ModelClient, server: OpenAiServer) -> None:
+    with pytest.raises(ProviderRejected, match="toolless takes no tools"):
+        await models.complete(ask("toolless", tools=(TOOL,)))
+    assert not server.requests
+    assert (await models.complete(ask("picky", tools=(TOOL,)))).text == "all is well"
+    assert server.requests[0]["tools"] == [TOOL]
 
 
 async def test_tools_turns_go_to_the_provider(models: ModelClient, server: OpenAiServer) -> None:

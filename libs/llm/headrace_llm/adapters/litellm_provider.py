@@ -15,7 +15,7 @@ from headrace_runtime.errors import InvalidArgument, ServiceError
 from headrace_llm import metrics
 from headrace_llm.adapters import litellm_answers, litellm_errors
 from headrace_llm.client import Message
-from headrace_llm.errors import ProviderAuth
+from headrace_llm.errors import ProviderAuth, ProviderRejected
 from headrace_llm.ports import Answer, ProviderCall
 from headrace_llm.registry import ModelEntry
 
@@ -139,6 +139,7 @@ class LiteLlm:
             **_options(call),
         }
         if call.tools:
+            _require_tools(litellm, entry)
             arguments["tools"] = list(call.tools)
             # LiteLLM's own handling of MCP tools would call the model again past the gate, and needs a package more.
             arguments["_skip_mcp_handler"] = True
@@ -228,6 +229,13 @@ async def _release(litellm: Any) -> None:
         await worker.stop()
         await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _require_tools(litellm: Any, entry: ModelEntry) -> None:
+    """Raise ProviderRejected for a model that takes no tools: they must not be left out silently, as a temperature is."""
+    known = litellm.get_supported_openai_params(model=entry.model)
+    if known is not None and "tools" not in known:
+        raise ProviderRejected(f"{entry.id} takes no tools; ask another model, or without them")
 
 
 def _understands_schema(litellm: Any, entry: ModelEntry) -> bool:
