@@ -12,6 +12,7 @@ import openai
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.llm.v1 import call_pb2, usage_pb2
+from headrace_edge import metrics
 from headrace_runtime import errors
 
 from tests.support import edge_fakes
@@ -261,10 +262,12 @@ async def test_what_nobody_has_seen_may_begin_anew(edge: Suite, client: openai.A
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_client_that_leaves_aborts_the_call(edge: Suite, stream: bool, begun: bool) -> None:
     edge.executor.chat = (*((text("x"),) if begun else ()), asyncio.Event(), done())
+    failed = metrics.REQUESTS.labels("/v1/chat/completions", "POST", 500)._value.get()
     request = asyncio.create_task(post(edge, {"model": "m", "messages": HELLO, "stream": stream}))
     await until(lambda: edge.executor.chats_open == 1)
     request.cancel()
-    await until(lambda: edge.executor.chats_open == 0 and edge.streams == 0)
+    await until(lambda: edge.executor.chats_open == 0 and edge.streams == 0 and metrics.IN_FLIGHT._value.get() == 0)
+    assert metrics.REQUESTS.labels("/v1/chat/completions", "POST", 500)._value.get() == failed
 
 
 async def test_silence_is_filled_with_comments_and_errors_then_come_as_data() -> None:

@@ -202,6 +202,7 @@ class EventStream(Response):
                 await self._write_batch(outlet, await first)
             finally:
                 first.cancel()
+                await asyncio.wait({first})  # what still reads the source would keep it from being closed
         else:
             await outlet.start(scope)
             await outlet.write(self._dialect.opening)
