@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 from headrace_llm import app
-from headrace_llm.client import ChatRequest, Completion, Message, ModelClient, Restarted
+from headrace_llm.client import ChatRequest, Completion, Message, ModelClient, Restarted, ToolCall
 from headrace_llm.errors import (
     CallTimeout,
     GateRefused,
@@ -22,6 +22,7 @@ from headrace_llm.errors import (
 )
 from headrace_llm.registry import Limits, ModelEntry, Registry
 from headrace_llm.settings import LlmSettings
+from headrace_runtime.errors import InvalidArgument
 from pydantic import SecretStr
 
 from tests.support.openai_server import OpenAiServer, Reply, openai_server
@@ -48,6 +49,7 @@ async def models(server: OpenAiServer, redis_url: str, monkeypatch: pytest.Monke
         local.model_copy(update={"id": "words", "model": "openai/words", "structured": "prompt"}),
         local.model_copy(update={"id": "priced", "model": "openai/gpt-4o"}),
         local.model_copy(update={"id": "picky", "model": "openai/o3-mini"}),
+        local.model_copy(update={"id": "toolless", "model": "perplexity/sonar"}),
         ModelEntry(id="closed", model="openai/closed", api_base="http://127.0.0.1:9/v1"),
         ModelEntry(id="nowhere", model="nosuchprovider/x"),
     ]
@@ -258,3 +260,75 @@ async def test_a_models_file_that_is_not_there_is_one_line(tmp_path: Path) -> No
     with pytest.raises(InvalidRegistry, match="cannot be read"):
         async with app.model_client(settings):
             pass
+
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+CALLS = (("c1", "look", '{"at": "the mill"}'), ("c2", "look", '{"at": "the weir"}'))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_wishes_for_tools_come_back_whole(models: ModelClient, server: OpenAiServer, stream: bool) -> None:
+    server.will(Reply(text="", tool_calls=CALLS, finish_reason="tool_calls"))
+    request = ask(tools=(TOOL,), options={"tool_choice": "auto"})
+    done = (await read(models, request))[-1] if stream else await models.complete(request)
+    assert isinstance(done, Completion)
+    assert done.tool_calls == tuple(ToolCall(*call) for call in CALLS)
+    assert (done.text, done.finish_reason) == ("", "tool_calls")
+    body = server.requests[0]
+    assert (body["tools"], body["tool_choice"]) == ([TOOL], "auto")
+
+
+async def test_a_long_wish_is_no_silence(models: ModelClient, server: OpenAiServer) -> None:
+    long = Reply(text="", tool_calls=(("c1", "look", "x" * 80),), pace_s=0.04, finish_reason="stop")
+    server.will(long)
+    (done,) = await read(models, ask(tools=(TOOL,)))
+    assert isinstance(done, Completion)
+    assert (done.tool_calls[0].arguments, done.finish_reason) == ("x" * 80, "tool_calls")
+    assert len(server.requests) == 1
+
+
+async def test_a_model_without_tools_is_not_asked_without_them(models: ModelClient, server: OpenAiServer) -> None:
+    with pytest.raises(ProviderRejected, match="toolless takes no tools"):
+        await models.complete(ask("toolless", tools=(TOOL,)))
+    assert not server.requests
+    assert (await models.complete(ask("picky", tools=(TOOL,)))).text == "all is well"
+    assert server.requests[0]["tools"] == [TOOL]
+
+
+async def test_tools_turns_go_to_the_provider(models: ModelClient, server: OpenAiServer) -> None:
+    turns = (
+        Message("user", "look"),
+        Message("assistant", "", (ToolCall("c1", "look", "{}"),)),
+        Message("tool", "a wheel", tool_call_id="c1"),
+    )
+    await models.complete(ChatRequest(turns, "t", 10.0))
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    assert server.requests[0]["messages"][1:] == [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "a wheel", "tool_call_id": "c1"},
+    ]
+
+
+FORM = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": SCHEMA}}
+
+
+async def test_options_are_passed_on_as_they_are(models: ModelClient, server: OpenAiServer) -> None:
+    options = {"top_p": 0.5, "stop": ["a"], "seed": 7, "presence_penalty": 1.0, "response_format": FORM}
+    await models.complete(ask(options=options))
+    assert {name: server.requests[0][name] for name in options} == options
+
+
+async def test_a_schema_is_put_into_words_for_a_model_that_needs_it(models: ModelClient, server: OpenAiServer) -> None:
+    await models.complete(ask("words", options={"response_format": FORM}))
+    body = server.requests[0]
+    assert body["response_format"] == {"type": "json_object"}
+    assert json.dumps(SCHEMA) in body["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("name", ["model", "api_base", "api_key", "timeout", "num_retries", "stream", "extra_body"])
+async def test_no_option_changes_where_a_call_goes_or_how_long(
+    models: ModelClient, server: OpenAiServer, name: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"no option of a call: {name}"):
+        await models.complete(ask(options={name: "x"}))
+    assert not server.requests

@@ -5,7 +5,7 @@
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,8 +64,16 @@ class FakeRun:
         await self.emit({"type": "RUN_ERROR", "message": message, "code": code})
 
 
-class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServicer, grpc_pb.CatalogServiceServicer):
-    """Runs do what `script` says when they are submitted."""
+Step = pb.ChatResponse | errors.ServiceError | asyncio.Event
+
+
+class FakeExecutor(
+    grpc_pb.ExecutorServiceServicer,
+    grpc_pb.SessionServiceServicer,
+    grpc_pb.CatalogServiceServicer,
+    grpc_pb.ChatServiceServicer,
+):
+    """Runs do what `script` says when they are submitted; chats go through the steps of `chat`."""
 
     def __init__(self) -> None:
         self.runs: dict[str, FakeRun] = {}
@@ -82,6 +90,10 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
         """Each entry breaks one WatchRun after that many batches."""
         self.batch = 1_000
         self.metadata: list[tuple[str, str]] = []
+        self.chat: Sequence[Step] = ()
+        """Each is answered with, raised, or waited for."""
+        self.chats: list[pb.ChatRequest] = []
+        self.chats_open = 0
         self.script: Callable[[FakeRun], Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -226,6 +238,21 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
         model = pb.Model(id="small", provider="test", context_tokens=4096, requests_per_minute=60)
         return pb.ListModelsResponse(models=[model], default_model="small")
 
+    async def Chat(self, request: pb.ChatRequest, context: Context) -> AsyncIterator[pb.ChatResponse]:
+        self.chats.append(request)
+        self.chats_open += 1
+        try:
+            await context.send_initial_metadata(())
+            for step in self.chat:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield step
+        finally:
+            self.chats_open -= 1
+
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         tool = pb.Tool(name="calculator", description="Adds.", input_schema=b'{"type":"object"}')
         return pb.ListToolsResponse(tools=[tool])
@@ -303,6 +330,7 @@ def executor_part(executor: FakeExecutor) -> Part:
         "ExecutorService": grpc_pb.add_ExecutorServiceServicer_to_server,
         "SessionService": grpc_pb.add_SessionServiceServicer_to_server,
         "CatalogService": grpc_pb.add_CatalogServiceServicer_to_server,
+        "ChatService": grpc_pb.add_ChatServiceServicer_to_server,
     }
     endpoints = tuple(serve.Endpoint(names[name].full_name, executor, add) for name, add in adders.items())
     return Part(serve.Service(endpoints))

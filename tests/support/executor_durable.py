@@ -10,6 +10,7 @@ import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace_executor import app, events
+from headrace_executor.chat import Chats, NoLedger
 from headrace_executor.durable import Durable, open_durable
 from headrace_executor.model import Outcome
 from headrace_executor.ports import Journal
@@ -122,7 +123,8 @@ async def executor(config: Settings, pipeline: Any, models: Any = None) -> Async
         models = models or ScriptedModels()
         durable = await owned.enter_async_context(open_durable(config, pipeline=lambda _: pipeline, models=models))
         owned.callback(_assert_alive, durable)
-        service = serve.Service(endpoints=app.endpoints(config, durable, models))
+        chats = Chats(models, NoLedger(), limit=config.max_chats, text_delay_s=config.token_delay_s)
+        service = serve.Service(endpoints=app.endpoints(config, durable, models, chats))
         server, _, port = await serve.start(service, "127.0.0.1:0")
         owned.push_async_callback(server.stop, 0)
         channel = channels.open_channel(f"127.0.0.1:{port}")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headrace_llm.client import ChatRequest, Completion, ModelSignals
+from headrace_llm.client import ChatRequest, Completion, ModelSignals, Restarted, ToolCall
 from headrace_llm.registry import ModelEntry, Registry
 from headrace_llm.usage import ModelUsage, Usage
 
@@ -23,6 +23,9 @@ class Scripted:
     """Waited for before the second piece, so that a test can stop in the middle of a stream."""
     finish_reason: str = "stop"
     prompt_tokens: int = 10
+    tool_calls: Sequence[ToolCall] = ()
+    restarted_at: int | None = None
+    """Before this piece a Restarted says that those before it are void."""
 
 
 Answer = str | Exception | Scripted
@@ -60,7 +63,7 @@ class ScriptedModels:
                 return item
         raise AssertionError("a stream ends with a Completion")
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """The next answer, piece by piece."""
         entry = self.registry.resolve(request.model)
         self.requests.append(request)
@@ -69,6 +72,8 @@ class ScriptedModels:
         try:
             for at, piece in enumerate(script.pieces):
                 await asyncio.sleep(script.delay_s)
+                if at == script.restarted_at:
+                    yield Restarted(entry.id)
                 if at == 1 and script.gate is not None:
                     await script.gate.wait()
                 yield piece
@@ -76,7 +81,8 @@ class ScriptedModels:
             if script.error is not None:
                 raise script.error
             usage = ModelUsage(1, 0, script.prompt_tokens, len(script.pieces), 0.0)
-            yield Completion("".join(script.pieces), entry.id, Usage({entry.id: usage}), script.finish_reason)
+            text = "".join(script.pieces[script.restarted_at or 0 :])
+            yield Completion(text, entry.id, Usage({entry.id: usage}), script.finish_reason, script.tool_calls)
         finally:
             self.closed_early += not finished
 

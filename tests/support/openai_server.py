@@ -28,6 +28,8 @@ class Reply:
     finish_reason: str = "stop"
     error: str = "scripted failure"
     code: str | None = None
+    tool_calls: Sequence[tuple[str, str, str]] = ()
+    """Each an id, a name and arguments; streamed in pieces after the text."""
 
 
 @dataclass
@@ -107,6 +109,12 @@ async def _stream(request: web.Request, body: Mapping[str, Any], reply: Reply) -
             return response
         await _send(response, _chunk(body, delta={"content": piece}))
         await asyncio.sleep(reply.pace_s)
+    for index, (call_id, name, arguments) in enumerate(reply.tool_calls):
+        begun = {"index": index, "id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
+        await _send(response, _chunk(body, delta={"tool_calls": [begun]}))
+        for piece in _pieces(arguments):
+            await _send(response, _chunk(body, delta={"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+            await asyncio.sleep(reply.pace_s)
     await _send(response, _chunk(body, delta={}, finish_reason=reply.finish_reason))
     if reply.usage and (body.get("stream_options") or {}).get("include_usage"):
         await _send(response, {**_chunk(body), "choices": [], "usage": _usage(body, reply)})
@@ -131,13 +139,18 @@ def _chunk(
 
 
 def _whole(body: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
-    message = {"role": "assistant", "content": reply.text}
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+    if reply.tool_calls:
+        message["tool_calls"] = [
+            {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for call_id, name, arguments in reply.tool_calls
+        ]
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
     whole = {"id": "c1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
     return {**whole, "usage": _usage(body, reply)} if reply.usage else whole
 
 
 def _usage(body: Mapping[str, Any], reply: Reply) -> dict[str, int]:
-    prompt = sum(len(message["content"].split()) for message in body["messages"])
+    prompt = sum(len((message["content"] or "").split()) for message in body["messages"])
     completion = len(reply.text.split())
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -15,7 +15,8 @@ def measure(job: Job, answer: Answer) -> ModelUsage:
     prompt = job.prompt_tokens if answer.prompt_tokens is None else answer.prompt_tokens
     completion = answer.completion_tokens
     if completion is None:
-        completion = policy.estimate_tokens([answer.text])
+        written = (part for call in answer.tool_calls for part in (call.name, call.arguments))
+        completion = policy.estimate_tokens([answer.text, *written])
     price = job.entry.price
     cost = answer.cost_usd if price is None else price.cost_usd(prompt_tokens=prompt, completion_tokens=completion)
     return ModelUsage(llm_calls=1, prompt_tokens=prompt, completion_tokens=completion, cost_usd=cost)
@@ -30,11 +31,11 @@ def completion(job: Job, answer: Answer, measured: ModelUsage, *, before: Usage 
     """The caller's answer. Raises `InvalidAnswer` when it does not satisfy the request's schema.
 
     `before` is what the request's earlier attempts cost. A text that has to be JSON comes without the Markdown fence that a
-    model may have put around it.
+    model may have put around it. An answer that calls tools has no text to be checked.
     """
     usage = before + Usage({job.entry.id: measured})
-    if job.validator is None:
-        return Completion(answer.text, job.entry.id, usage, answer.finish_reason)
+    if job.validator is None or answer.tool_calls:
+        return Completion(answer.text, job.entry.id, usage, answer.finish_reason, answer.tool_calls)
     text = answers.unfence(answer.text)
     faults = answers.faults(text, job.validator)
     if faults:

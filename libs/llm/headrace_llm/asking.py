@@ -96,7 +96,8 @@ class Asker:
                 while isinstance(item, str):
                     pieces += 1
                     account.tokens = job.prompt_tokens + pieces
-                    yield item
+                    if item:  # an empty one is a sign of life
+                        yield item
                     item = await self._next(job, items, ends=ends, silence_s=self._rules.silence_s)
                 answered = self._learn(job, account, item)
         yield answered

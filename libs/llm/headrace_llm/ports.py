@@ -157,4 +157,7 @@ class Provider(Protocol):
         """Ask for a whole answer within `timeout_s`."""
 
     def stream(self, call: ProviderCall, *, timeout_s: float) -> AsyncGenerator[str | Answer, None]:
-        """Ask for pieces of text, none empty; the last item is the Answer. Closing it aborts the call."""
+        """Ask for pieces of text; the last item is the Answer. Closing it aborts the call.
+
+        An empty piece is a sign of life: a tool call is being written.
+        """

@@ -23,6 +23,7 @@ class Edge:
     runs: ports.Runs
     sessions: ports.Sessions
     catalog: ports.Catalog
+    chats: ports.Chats
     documents: ports.Documents
     watcher: Watcher
     waiter: Waiter

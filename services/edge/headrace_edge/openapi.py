@@ -12,8 +12,8 @@ from headrace_edge.model import ProblemDocument
 from headrace_edge.problems import MEDIA_TYPE
 
 DESCRIPTION = """\
-LLM agents at the pace that the provider's quota allows. Everything that calls a model is a *run*: it survives crashes, its
-events are numbered, and a stream resumes after any break with `Last-Event-ID`.
+LLM agents at the pace that the provider's quota allows. Everything below `/api` that calls a model is a *run*: it survives
+crashes, its events are numbered, and a stream resumes after any break with `Last-Event-ID`. `/v1` is OpenAI's protocol.
 """
 
 _SCHEMAS = "#/components/schemas"

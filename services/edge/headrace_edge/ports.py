@@ -4,11 +4,13 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from headrace_edge.model import (
+    AnswerItem,
     Document,
     Found,
     Message,
     Models,
     Page,
+    Question,
     Quota,
     Run,
     RunRecord,
@@ -88,6 +90,13 @@ class Catalog(Protocol):
 
     async def tools(self, tenant: str) -> list[Skill]:
         """The tools."""
+
+
+class Chats(Protocol):
+    """Models asked directly, past nothing but the gate, the cache and the fallbacks."""
+
+    def ask(self, question: Question) -> AsyncGenerator[AnswerItem, None]:
+        """An answer in pieces; the last item is an Answered. Closing it aborts the call."""
 
 
 class Documents(Protocol):

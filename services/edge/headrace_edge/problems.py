@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headrace_edge.openai import errors as openai
 from headrace_edge.policy import INTERNAL_DETAIL, Fault, Problem, problem_of, problem_of_status
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,37 +42,43 @@ def document(problem: Problem) -> dict[str, Any]:
     return body
 
 
-def response(problem: Problem) -> Response:
-    """The HTTP answer."""
+def response(problem: Problem, path: str) -> Response:
+    """The HTTP answer to a request of `path`: below /v1 an error as OpenAI's clients read it."""
     headers = dict(problem.headers)
     if problem.retry_after_s is not None:
         headers["retry-after"] = str(problem.retry_after_s)
-    return Response(orjson.dumps(document(problem)), problem.status, headers, MEDIA_TYPE)
+    if not path.startswith(openai.PREFIX):
+        return Response(orjson.dumps(document(problem)), problem.status, headers, MEDIA_TYPE)
+    error = openai.error_of(problem)
+    if not error.worth_repeating:
+        headers["x-should-retry"] = "false"
+    return Response(orjson.dumps(error.document()), error.status, headers, "application/json")
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return response(error.problem)
+    return response(error.problem, request.url.path)
 
 
-async def _service(_: Request, error: Exception) -> Response:
+async def _service(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return response(problem_of(error))
+    return response(problem_of(error), request.url.path)
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return response(problem_of_status(error.status_code, str(error.detail), error.headers or {}))
+    return response(problem_of_status(error.status_code, str(error.detail), error.headers or {}), request.url.path)
 
 
-async def _validation(_: Request, error: Exception) -> Response:
+async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = tuple(Fault(tuple(one["loc"]), one["msg"]) for one in error.errors()[:MAX_FAULTS])
-    return response(Problem(422, "INVALID_ARGUMENT", "the request does not have the right form", faults))
+    problem = Problem(422, "INVALID_ARGUMENT", "the request does not have the right form", faults)
+    return response(problem, request.url.path)
 
 
-async def _unhandled(_: Request, __: Exception) -> Response:
-    return response(Problem(500, "INTERNAL", INTERNAL_DETAIL))
+async def _unhandled(request: Request, __: Exception) -> Response:
+    return response(Problem(500, "INTERNAL", INTERNAL_DETAIL), request.url.path)
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]

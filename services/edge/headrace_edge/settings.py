@@ -60,6 +60,8 @@ class Settings(ServiceSettings):
     """Deadline of a document search; graph modes ask a model."""
     answer_timeout_s: Seconds = 120
     """How long an HTTP answer waits for its run; then 504, and the run goes on."""
+    chat_timeout_s: Seconds = 120
+    """How long an answer of /v1/chat/completions may take when the client does not say; then 504."""
     wait_slice_s: Annotated[int, Field(ge=1, le=60)] = 20
     """Longest single wait that is asked of an executor."""
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from headrace_runtime import errors
@@ -32,6 +33,26 @@ def frame(events: Sequence[Event]) -> bytes:
     return b"".join([b"id: %d\ndata: %b\n\n" % (event.seq, event.data) for event in events])
 
 
+def _nothing(_: errors.ServiceError) -> bytes:
+    return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a stream's items look on the wire."""
+
+    frame: Callable[[Sequence[Any]], bytes]
+    opening: bytes = b""
+    """Sent with the headers."""
+    farewell: Callable[[errors.ServiceError], bytes] = _nothing
+    """What an error after the headers looks like."""
+    resumable: bool = False
+    """Whether its reader can come back for the rest: then it ends when the process is to."""
+
+
+AG_UI = Dialect(frame, RETRY, resumable=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How a stream keeps time, in seconds."""
@@ -46,7 +67,8 @@ class Source:
     """What a stream reads."""
 
     run_id: str
-    batches: AsyncGenerator[Sequence[Event], None]
+    """"" for none."""
+    batches: AsyncGenerator[Sequence[Any], None]
     wait_for_first: bool
     """Whether the headers wait a moment for the first batch: then an error has its own status, and an end without any
     event is 204, which tells an EventSource to stop."""
@@ -73,8 +95,9 @@ class _Outlet:
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
-            (b"x-run-id", self._run_id.encode("latin-1", "replace")),
         ]
+        if self._run_id:
+            headers.append((b"x-run-id", self._run_id.encode("latin-1", "replace")))
         self.started = True
         leave = scope.get(LEAVE_KEY)
         if leave is not None:
@@ -82,6 +105,8 @@ class _Outlet:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
+        if more and not data:
+            return
         self.busy = True
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -103,9 +128,16 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, *, streams: Streams, caller: Caller, timing: Timing, open_source: Callable[[], Awaitable[Source]]
+        self,
+        *,
+        streams: Streams,
+        caller: Caller,
+        timing: Timing,
+        open_source: Callable[[], Awaitable[Source]],
+        dialect: Dialect = AG_UI,
     ) -> None:
         super().__init__()
+        self._dialect = dialect
         self._streams = streams
         self._caller = caller
         self._timing = timing
@@ -115,7 +147,7 @@ class EventStream(Response):
 
     def end(self, cause: str) -> None:
         """End the stream soon, for a reason that the metric names."""
-        if self._cause:
+        if self._cause or (cause == "drain" and not self._dialect.resumable):
             return
         self._cause = cause
         if self._leash is not None:
@@ -156,6 +188,7 @@ class EventStream(Response):
                 raise
             self._cause = self._cause or "source"
             log.warning("stream_broken", run_id=source.run_id, reason=error.reason)
+            await outlet.write(self._dialect.farewell(error))
 
     async def _pump(self, source: Source, outlet: _Outlet, scope: Scope) -> None:
         if source.wait_for_first:
@@ -165,19 +198,20 @@ class EventStream(Response):
                 if first.done() and not first.result():
                     return
                 await outlet.start(scope)
-                await outlet.write(RETRY)
+                await outlet.write(self._dialect.opening)
                 await self._write_batch(outlet, await first)
             finally:
                 first.cancel()
+                await asyncio.wait({first})  # what still reads the source would keep it from being closed
         else:
             await outlet.start(scope)
-            await outlet.write(RETRY)
+            await outlet.write(self._dialect.opening)
         async for batch in source.batches:
             await self._write_batch(outlet, batch)
 
-    async def _write_batch(self, outlet: _Outlet, batch: Sequence[Event]) -> None:
+    async def _write_batch(self, outlet: _Outlet, batch: Sequence[Any]) -> None:
         if batch:
-            await outlet.write(frame(batch))
+            await outlet.write(self._dialect.frame(batch))
             metrics.STREAM_EVENTS.inc(len(batch))
 
     async def _attend(self, outlet: _Outlet, receive: Receive) -> None:
@@ -215,7 +249,7 @@ class EventStream(Response):
         await outlet.write(b"", more=False)
 
 
-async def _first(batches: AsyncIterator[Sequence[Event]]) -> Sequence[Event]:
+async def _first(batches: AsyncIterator[Sequence[Any]]) -> Sequence[Any]:
     """The first batch, an empty one when there is none."""
     async for batch in batches:
         return batch

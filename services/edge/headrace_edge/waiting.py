@@ -33,7 +33,7 @@ class Waiter:
     async def until_end(self, tenant: str, run_id: str, *, seconds: float, receive: Receive) -> RunRecord:
         """The run, ended or as it is after `seconds`. Raises ClientGone, Refused (503, when the process drains)."""
         work = self._slices(tenant, run_id, seconds=seconds)
-        record = await self._attended(work, receive)
+        record = await attended(work, receive, self.drain.begun)
         if record is None:
             problem = Problem(503, "DRAINING", "this server is stopping; the run goes on", retry_after_s=1)
             raise Refused(policy.of_run(problem, run_id))
@@ -48,21 +48,22 @@ class Waiter:
             if record.run.status in ENDED or deadline - loop.time() < 1:
                 return record
 
-    async def _attended(self, work: Coroutine[Any, Any, Result], receive: Receive) -> Result | None:
-        """The work's result; None when the process drains first."""
-        task = asyncio.create_task(work, name="wait")
-        gone = asyncio.create_task(_disconnected(receive), name="wait-attend")
-        try:
-            ends: set[asyncio.Future[Any]] = {task, gone, self.drain.begun}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            if gone.done():
-                raise ClientGone
-            return None
-        finally:
-            task.cancel()
-            gone.cancel()
+
+async def attended(work: Coroutine[Any, Any, Result], receive: Receive, *stops: "asyncio.Future[Any]") -> Result | None:
+    """The work's result; None when one of `stops` is done first. Raises ClientGone when nobody waits any more."""
+    task = asyncio.create_task(work, name="wait")
+    gone = asyncio.create_task(_disconnected(receive), name="wait-attend")
+    try:
+        ends: set[asyncio.Future[Any]] = {task, gone, *stops}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if gone.done():
+            raise ClientGone
+        return None
+    finally:
+        task.cancel()
+        gone.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -1,5 +1,6 @@
 """Wires the executor: the durable half, the pipeline with the services that it calls, the servicers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,6 +15,8 @@ from headrace_executor.adapters.planner_client import PlannerClient
 from headrace_executor.adapters.rag_client import RagClient
 from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.catalog_servicer import CatalogServicer
+from headrace_executor.chat import Chats, NoLedger
+from headrace_executor.chat_servicer import ChatServicer
 from headrace_executor.durable import Durable, open_durable
 from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.ports import Pipeline, Sessions
@@ -41,7 +44,12 @@ async def service(
             return RunPipeline(router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel)
 
         durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client))
-        yield serve.Service(endpoints=endpoints(settings, durable, client), drain=durable.drain, failed=durable.failed)
+        chats = Chats(client, NoLedger(), limit=settings.max_chats, text_delay_s=settings.token_delay_s)
+
+        async def drain() -> None:
+            await asyncio.gather(durable.drain(), chats.drain())
+
+        yield serve.Service(endpoints=endpoints(settings, durable, client, chats), drain=drain, failed=durable.failed)
 
 
 async def _parts(
@@ -54,8 +62,8 @@ async def _parts(
     return RouterClient(router), PlannerClient(planner), RagClient(rag), cel
 
 
-def endpoints(settings: Settings, durable: Durable, client: ModelClient) -> tuple[serve.Endpoint, ...]:
-    """The three gRPC services over a running durable half."""
+def endpoints(settings: Settings, durable: Durable, client: ModelClient, chats: Chats) -> tuple[serve.Endpoint, ...]:
+    """The gRPC services over a running durable half."""
     executor = ExecutorServicer(durable.runs, durable.watchers, durable.queue, signals=client.signals, slots=settings.slots)
     return (
         serve.Endpoint(f"{PACKAGE}.ExecutorService", executor, pb_grpc.add_ExecutorServiceServicer_to_server),
@@ -63,4 +71,5 @@ def endpoints(settings: Settings, durable: Durable, client: ModelClient) -> tupl
             f"{PACKAGE}.SessionService", SessionServicer(durable.sessions), pb_grpc.add_SessionServiceServicer_to_server
         ),
         serve.Endpoint(f"{PACKAGE}.CatalogService", CatalogServicer(client), pb_grpc.add_CatalogServiceServicer_to_server),
+        serve.Endpoint(f"{PACKAGE}.ChatService", ChatServicer(chats), pb_grpc.add_ChatServiceServicer_to_server),
     )

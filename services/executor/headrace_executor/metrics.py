@@ -38,3 +38,6 @@ UPKEEP = Counter("headrace_executor_upkeep_total", "Rows or partitions that upke
 UPKEEP_FAILED = Counter(
     "headrace_executor_upkeep_failed_total", "Upkeep jobs that failed and will be tried again.", ["job"]
 )
+CHATS = Gauge("headrace_executor_chats", "Open Chat calls.")
+CHATS_REFUSED = Counter("headrace_executor_chats_refused_total", "Chat calls refused because every place was taken.")
+CHATS_ENDED = Counter("headrace_executor_chats_ended_total", "Chat calls by how they ended.", ["outcome"])

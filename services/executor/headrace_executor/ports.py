@@ -168,6 +168,13 @@ class Models(Protocol):
         """Ask for an answer in pieces of text; the last item is the Completion."""
 
 
+class ChatLedger(Protocol):
+    """Hears what chats cost, which belong to no run."""
+
+    def record(self, tenant_id: str, usage: Usage) -> None:
+        """Note what an ended chat has cost, also a failed one as far as that is known. Returns at once."""
+
+
 class Cel(Protocol):
     """Evaluates expressions away from the event loop."""
 

@@ -39,6 +39,8 @@ class Settings(ServiceSettings):
     """Longest time between two looks at other executors' events when no hint comes."""
     token_delay_s: Annotated[float, Field(ge=0, le=1)] = 0.025
     """Shortest time between two flushes that hold nothing but tokens."""
+    max_chats: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Chat calls at once; more are refused."""
     max_watchers: Count = 5_000
     """WatchRun streams at once."""
     tail_bytes: Annotated[int, Field(ge=4096, le=16 * 1024 * 1024)] = 256 * 1024

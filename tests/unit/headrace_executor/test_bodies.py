@@ -35,6 +35,7 @@ def violations(kind: RunKind, body: Any) -> dict[str, str]:
     [
         (RunKind.CONVERSATION, {"message": " hi\nthere "}, " hi\nthere ", "hi there"),
         (RunKind.CONVERSATION, {"message": "m" * 100, "mode": "qa", "model": "big"}, "m" * 100, "m" * 79 + "…"),
+        (RunKind.CONVERSATION, {"message": "hi", "history": [{"role": "user", "text": "ho"}]}, "hi", "hi"),
         (RunKind.WORKFLOW, {"prompt": "plan it", "sources": ["a"]}, "plan it", "plan it"),
         (RunKind.PAGE, {"blueprint": PAGE, "inputs": {"x": 1}}, None, "sum"),
         (RunKind.DOCUMENT, {"document_id": "d", "title": "T", "text": "x"}, None, "T"),
@@ -55,6 +56,10 @@ def test_a_valid_body_has_its_message_and_title(kind: RunKind, body: Any, messag
             "/message", "/mode", "/tools/0", "/tools/1", "/oops",
         }),
         (RunKind.CONVERSATION, {"message": "x", "model": "gone"}, {"/model"}),
+        (RunKind.CONVERSATION, {"message": "x", "history": [{"role": "system", "text": " "}]}, {
+            "/history/0/role", "/history/0/text",
+        }),
+        (RunKind.CONVERSATION, {"message": "x", "history": [{"role": "user", "text": "x"}] * 65}, {"/history"}),
         (RunKind.PAGE, {"blueprint": {**PAGE, "output": "${nodes.gone.output}"}}, {"/blueprint/output"}),
         (RunKind.PAGE, {"blueprint": []}, {"/blueprint"}),
         (RunKind.CONVERSATION, {"message": "x", "blueprint": {**PAGE, "version": 2}}, {"/blueprint/version"}),

@@ -127,6 +127,15 @@ async def test_what_was_said_before_reaches_router_planner_and_prompts() -> None
     assert world.models.requests[0].messages[0].content == "user: I am Ann\nassistant: Hi Ann|who am I?"
 
 
+async def test_what_the_caller_says_was_said_before_stands_for_the_sessions() -> None:
+    world = World()
+    world.sessions.turns = [Turn("user", "I am Ann")]
+    turns = [{"role": "user", "text": f"I am {n}"} for n in range(20)]
+    await world.run({"message": "who am I?", "mode": "auto", "history": turns})
+    assert list(world.router.calls[0]["history"]) == [Turn("user", f"I am {n}") for n in range(12, 20)]
+    assert "Ann" not in world.models.requests[0].messages[0].content
+
+
 async def test_an_answer_cites_what_all_searches_found_once() -> None:
     outcome, _ = await World(QA, intent="qa").run({"message": "mills"})
     assert [one["document_id"] for one in outcome.output["citations"]] == ["d0", "d1"]

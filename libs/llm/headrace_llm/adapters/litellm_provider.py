@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import Any
 
 import structlog
-from headrace_runtime.errors import ServiceError
+from headrace_runtime.errors import InvalidArgument, ServiceError
 
 from headrace_llm import metrics
-from headrace_llm.adapters import litellm_errors
+from headrace_llm.adapters import litellm_answers, litellm_errors
 from headrace_llm.client import Message
-from headrace_llm.errors import ProviderAuth
+from headrace_llm.errors import ProviderAuth, ProviderRejected
 from headrace_llm.ports import Answer, ProviderCall
 from headrace_llm.registry import ModelEntry
 
@@ -24,7 +24,13 @@ log = structlog.get_logger()
 CLOSE_S = 5.0
 """How long LiteLLM may take to close what it has open."""
 
-_FINISH = {"length": "length", "content_filter": "content_filter"}
+OPTIONS = frozenset(
+    {
+        "top_p", "stop", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "user", "tool_choice",
+        "parallel_tool_calls", "response_format", "reasoning_effort",
+    }
+)  # fmt: skip
+"""The options of a request that are passed on. Where the call goes, its key, deadline and retries are never among them."""
 
 
 class LiteLlm:
@@ -53,22 +59,18 @@ class LiteLlm:
             response = await self._send(litellm, call, timeout_s)
         except Exception as error:
             raise self._translated(error, call.model) from error
-        choice = response.choices[0]
-        return _answer(litellm, call.model, choice.message.content or "", choice.finish_reason, response.get("usage"))
+        return litellm_answers.whole(litellm, call.model, response)
 
     async def stream(self, call: ProviderCall, *, timeout_s: float) -> AsyncGenerator[str | Answer, None]:
         """See `ports.Provider`."""
         litellm = await self.warm()
         response: Any = None
-        pieces: list[str] = []
-        usage: Any = None
+        pieces = litellm_answers.Pieces()
         try:
             response = await self._send(litellm, call, timeout_s, stream=True, stream_options={"include_usage": True})
             async for chunk in response:
-                usage = getattr(chunk, "usage", None) or usage
-                piece = chunk.choices[0].delta.content if chunk.choices else None
-                if piece:
-                    pieces.append(piece)
+                piece = pieces.add(chunk)
+                if piece is not None:
                     yield piece
             if response.received_finish_reason is None:
                 raise ConnectionError("the stream ended before the answer did")
@@ -77,7 +79,7 @@ class LiteLlm:
         finally:
             if response is not None:
                 await response.aclose()
-        yield _answer(litellm, call.model, "".join(pieces), response.received_finish_reason, usage)
+        yield pieces.answer(litellm, call.model, response.received_finish_reason)
 
     async def faults(self, entry: ModelEntry) -> tuple[str, ...]:
         """What can be seen to be wrong with an entry before the first call: its provider's name, an unset key."""
@@ -134,16 +136,21 @@ class LiteLlm:
             "max_retries": 0,
             "num_retries": 0,
             "drop_params": entry.model in self._picky,
-            **call.options,
+            **_options(call),
         }
         if call.tools:
+            _require_tools(litellm, entry)
             arguments["tools"] = list(call.tools)
+            # LiteLLM's own handling of MCP tools would call the model again past the gate, and needs a package more.
+            arguments["_skip_mcp_handler"] = True
         if entry.api_base:
             arguments["api_base"] = entry.api_base
         if key := self._key(entry):
             arguments["api_key"] = key
         if call.schema is not None:
-            _ask_for_json(arguments, call, as_schema=_understands_schema(litellm, entry))
+            form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(call.schema)}}
+            arguments["response_format"] = form
+        _ask_for_json(arguments, as_schema=_understands_schema(litellm, entry))
         return arguments
 
     def _key(self, entry: ModelEntry) -> str | None:
@@ -224,35 +231,32 @@ async def _release(litellm: Any) -> None:
     litellm.in_memory_llm_clients_cache.flush_cache()
 
 
+def _require_tools(litellm: Any, entry: ModelEntry) -> None:
+    """Raise ProviderRejected for a model that takes no tools: they must not be left out silently, as a temperature is."""
+    known = litellm.get_supported_openai_params(model=entry.model)
+    if known is not None and "tools" not in known:
+        raise ProviderRejected(f"{entry.id} takes no tools; ask another model, or without them")
+
+
 def _understands_schema(litellm: Any, entry: ModelEntry) -> bool:
     if entry.structured != "auto":
         return entry.structured == "schema"
     return entry.api_base is not None or bool(litellm.supports_response_schema(model=entry.model))
 
 
-def _ask_for_json(arguments: dict[str, Any], call: ProviderCall, *, as_schema: bool) -> None:
-    schema = dict(call.schema or {})
-    if as_schema:
-        form = {"name": "answer", "schema": schema}
-        arguments["response_format"] = {"type": "json_schema", "json_schema": form}
+def _options(call: ProviderCall) -> Mapping[str, Any]:
+    unknown = call.options.keys() - OPTIONS
+    if unknown:
+        raise InvalidArgument(f"no option of a call: {', '.join(sorted(unknown))}; there are {', '.join(sorted(OPTIONS))}")
+    return call.options
+
+
+def _ask_for_json(arguments: dict[str, Any], *, as_schema: bool) -> None:
+    """Put a schema into words for a model that does not understand it as response_format."""
+    form = arguments.get("response_format")
+    if as_schema or not isinstance(form, Mapping) or form.get("type") != "json_schema":
         return
-    words = f"Answer with one JSON value that satisfies this JSON Schema, and nothing else:\n{json.dumps(schema)}"
+    schema = json.dumps(form["json_schema"].get("schema", {}))
+    words = f"Answer with one JSON value that satisfies this JSON Schema, and nothing else:\n{schema}"
     arguments["messages"] = [{"role": "system", "content": words}, *arguments["messages"]]
     arguments["response_format"] = {"type": "json_object"}
-
-
-def _answer(litellm: Any, entry: ModelEntry, text: str, finish: str | None, usage: Any) -> Answer:
-    prompt = getattr(usage, "prompt_tokens", None)
-    completion = getattr(usage, "completion_tokens", None)
-    cost = None
-    if entry.price is None and prompt is not None and completion is not None:
-        cost = _listed_cost(litellm, entry.model, prompt, completion)
-    return Answer(text, _FINISH.get(finish or "", "stop"), prompt, completion, cost)
-
-
-def _listed_cost(litellm: Any, model: str, prompt: int, completion: int) -> float | None:
-    try:
-        costs = litellm.cost_per_token(model=model, prompt_tokens=prompt, completion_tokens=completion)
-    except Exception:  # noqa: BLE001 - LiteLLM raises several kinds for a model that its list does not have
-        return None
-    return float(sum(costs))

@@ -29,12 +29,12 @@ class AdmissionMiddleware:
             return
         problem = self._refusal(scope)
         if problem is not None:
-            await problems.response(problem)(scope, receive, send)
+            await problems.response(problem, scope["path"])(scope, receive, send)
             return
         try:
             self._work.enter()
         except Refused as error:
-            await problems.response(error.problem)(scope, receive, send)
+            await problems.response(error.problem, scope["path"])(scope, receive, send)
             return
         held = True
 

@@ -51,7 +51,7 @@ class AuthenticationMiddleware:
             caller = self._identify(scope)
             self._rates.admit(caller, now=self._clock())
         except Refused as error:
-            await problems.response(error.problem)(scope, receive, send)
+            await problems.response(error.problem, scope["path"])(scope, receive, send)
             return
         scope[CALLER_KEY] = caller
         await self._app(scope, receive, send)

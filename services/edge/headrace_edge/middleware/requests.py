@@ -56,7 +56,8 @@ class RequestMiddleware:
             except Exception as error:
                 log.error("request_failed", route=_route(scope), exc_info=error)
                 if not status:
-                    await problems.response(Problem(500, "INTERNAL", INTERNAL_DETAIL))(scope, receive, answer)
+                    problem = Problem(500, "INTERNAL", INTERNAL_DETAIL)
+                    await problems.response(problem, scope["path"])(scope, receive, answer)
             route = _route(scope)
             if span is not None:
                 _describe(span, scope["method"], route, status)

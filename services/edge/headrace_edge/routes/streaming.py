@@ -1,6 +1,6 @@
 """Makes the event stream responses of the routes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from headrace_runtime import errors
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from headrace_edge.auth import Caller
 from headrace_edge.edge import Edge
 from headrace_edge.model import Submission
+from headrace_edge.ports import Event
 from headrace_edge.sse import EventStream, Source, Timing
 
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -29,16 +30,20 @@ def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submis
     """Take a place, submit, and stream the run from its first event."""
 
     async def source() -> Source:
-        submission = await prepare()
-        opened = None
-        try:
-            run, opened = await edge.runs.start(submission)
-        except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
-            run = await edge.runs.submit(submission)
-        events = edge.watcher.follow(caller.tenant, run.run_id, after=0, opened=opened)
-        return Source(run.run_id, events, wait_for_first=False)
+        run_id, events = await started(edge, await prepare())
+        return Source(run_id, events, wait_for_first=False)
 
     return _response(edge, caller, source)
+
+
+async def started(edge: Edge, submission: Submission) -> tuple[str, AsyncGenerator[Sequence[Event], None]]:
+    """Submit a run and follow it from its first event: its id and its events. Raises ServiceError."""
+    opened = None
+    try:
+        run, opened = await edge.runs.start(submission)
+    except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
+        run = await edge.runs.submit(submission)
+    return run.run_id, edge.watcher.follow(submission.tenant, run.run_id, after=0, opened=opened)
 
 
 def joined(edge: Edge, caller: Caller, run_id: str, *, after: int) -> Response:

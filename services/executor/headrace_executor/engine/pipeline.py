@@ -86,7 +86,7 @@ class RunPipeline:
         return await self._answer(journal, requests.conversation(journal.run.body, mode="quiz"))
 
     async def _answer(self, journal: Journal, request: Conversation) -> Outcome:
-        history = await self._history(journal)
+        history = request.history[-self._limits.history_turns :] or await self._history(journal)
         intent = await once(journal, "route", lambda: self._route(journal, request, history))
         builds = intent["kind"] in answers.BUILDS
         planned = await once(

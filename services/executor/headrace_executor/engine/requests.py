@@ -14,6 +14,7 @@ from headrace_blueprint.plan import Plan
 from headrace_executor.engine.nodes.runner import RUNNABLE
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
+from headrace_executor.ports import Turn
 
 Body = Mapping[str, Json]
 
@@ -38,6 +39,8 @@ class Conversation:
     """False: a build is planned and not run."""
     blueprint: Json | None
     """The caller's own plan, None for the planner's."""
+    history: tuple[Turn, ...] = ()
+    """Earlier messages as the caller has them; without any, the session's hold."""
 
 
 def conversation(body: Body, *, mode: str = "", message: str = "message") -> Conversation:
@@ -51,6 +54,7 @@ def conversation(body: Body, *, mode: str = "", message: str = "message") -> Con
         sources=_names(body.get("sources")),
         execute=body.get("execute") is not False,
         blueprint=body.get("blueprint"),
+        history=tuple(Turn(turn["role"], turn["text"]) for turn in body.get("history") or ()),
     )
 
 

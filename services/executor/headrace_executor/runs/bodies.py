@@ -17,6 +17,8 @@ MAX_DEPTH = 64
 """Deepest nesting of objects and lists in a body."""
 MAX_VIOLATIONS = 100
 """Faults that one answer lists."""
+MAX_TURNS = 64
+"""Earlier messages that a body may bring."""
 TITLE_CHARACTERS = 80
 """Of a new session, from the run's text."""
 
@@ -32,10 +34,18 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class TurnBody(Body):
+    """An earlier message."""
+
+    role: Literal["user", "assistant"]
+    text: Text
+
+
 class ConversationBody(Body):
     """A message to be answered."""
 
     message: Text
+    history: Annotated[list[TurnBody], Field(max_length=MAX_TURNS)] = []
     mode: Literal["", "auto", "chat", "qa", "build", "quiz"] = "auto"
     model: Annotated[str, StringConstraints(max_length=128)] = ""
     workspace: Annotated[str, StringConstraints(max_length=200)] = ""

@@ -71,18 +71,20 @@ RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 
 class ChatRequest(_message.Message):
-    __slots__ = ("tenant_id", "model", "context", "deadline_s", "body")
+    __slots__ = ("tenant_id", "model", "context", "deadline_s", "body", "cache")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     model: str
     context: _call_pb2.CallContext
     deadline_s: float
     body: bytes
-    def __init__(self, tenant_id: _Optional[str] = ..., model: _Optional[str] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ..., deadline_s: _Optional[float] = ..., body: _Optional[bytes] = ...) -> None: ...
+    cache: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., model: _Optional[str] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ..., deadline_s: _Optional[float] = ..., body: _Optional[bytes] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class ChatResponse(_message.Message):
     __slots__ = ("text", "restarted_with", "completion")

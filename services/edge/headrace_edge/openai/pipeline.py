@@ -1,0 +1,80 @@
+"""The whole pipeline as a model: the last user message becomes a conversation's run, its text the answer."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import orjson
+from pydantic import ValidationError
+
+from headrace_edge.auth import Caller
+from headrace_edge.bodies import ConversationBody, Priority
+from headrace_edge.edge import Edge
+from headrace_edge.model import AnswerItem
+from headrace_edge.openai.bodies import PIPELINE, ChatBody, ChatMessage
+from headrace_edge.openai.transcript import Transcript
+from headrace_edge.policy import Fault, Problem
+from headrace_edge.ports import Event
+from headrace_edge.problems import Refused
+from headrace_edge.routes import streaming
+from headrace_edge.submitting import prepared
+
+MAX_TURNS = 16
+"""Earlier messages that a run is given, the newest; the engine reads fewer."""
+MAX_TURN_CHARACTERS = 32_768
+
+
+class _Conversation(ConversationBody):
+    """A message with what was said before it."""
+
+    history: list[dict[str, str]]
+
+    def run_body(self, *, execute: bool) -> bytes:
+        """The run's body."""
+        return orjson.dumps({"message": self.message, "history": self.history, "execute": execute})
+
+
+async def ask(
+    edge: Edge, caller: Caller, body: ChatBody, *, priority: Priority, idempotency_key: str | None
+) -> tuple[str, AsyncGenerator[AnswerItem, None]]:
+    """Submit the run: its id and its answer. Raises Refused, ServiceError."""
+    submission = await prepared(
+        edge,
+        caller,
+        _conversation(body, priority),
+        kind="conversation",
+        execute=True,
+        idempotency_key=idempotency_key,
+        priority=priority,
+    )
+    run_id, events = await streaming.started(edge, submission)
+    return run_id, _answer(events)
+
+
+async def _answer(events: AsyncGenerator[Sequence[Event], None]) -> AsyncGenerator[AnswerItem, None]:
+    transcript = Transcript(PIPELINE)
+    async with aclosing(events):
+        async for batch in events:
+            for event in batch:
+                for item in transcript.take(orjson.loads(event.data)):
+                    yield item
+
+
+def _conversation(body: ChatBody, priority: Priority) -> _Conversation:
+    for name in body.needs_a_model():
+        raise _refused(name, f"{PIPELINE} cannot do this; name a model of GET /v1/models")
+    index, message = body.last_user_message()
+    if message is None:
+        raise _refused("messages", f"{PIPELINE} needs a user's message to answer")
+    try:
+        return _Conversation(message=message, priority=priority, history=_history(body.messages[:index]))
+    except ValidationError as error:
+        raise _refused(f"messages[{index}].content", error.errors()[0]["msg"]) from error
+
+
+def _history(turns: Sequence[ChatMessage]) -> list[dict[str, str]]:
+    said = [one for one in turns if one.role in ("user", "assistant") and one.content.strip()]
+    return [{"role": one.role, "text": one.content[:MAX_TURN_CHARACTERS]} for one in said[-MAX_TURNS:]]
+
+
+def _refused(param: str, message: str) -> Refused:
+    return Refused(Problem(422, "INVALID_ARGUMENT", message, (Fault(("body", param), message),)))
