@@ -14,6 +14,7 @@ from headrace_executor.durable import Durable, open_durable
 from headrace_executor.model import Outcome
 from headrace_executor.ports import Journal
 from headrace_executor.settings import Settings
+from headrace_executor.usage import Budgets
 from headrace_llm.usage import ModelUsage, Usage
 from headrace_runtime import channels, errors, serve
 
@@ -70,6 +71,7 @@ class Executor:
     runs: "pb_grpc.ExecutorServiceAsyncStub"
     sessions: "pb_grpc.SessionServiceAsyncStub"
     catalog: "pb_grpc.CatalogServiceAsyncStub"
+    usage: "pb_grpc.UsageServiceAsyncStub"
     stop: Callable[[], Awaitable[None]]
     """Ends it as kill -9 does: nothing more is written, nothing is given back."""
 
@@ -115,14 +117,18 @@ def settings(postgres_url: str, redis_url: str = "", **fields: Any) -> Settings:
 
 
 @asynccontextmanager
-async def executor(config: Settings, pipeline: Any, models: Any = None) -> AsyncIterator[Executor]:
+async def executor(
+    config: Settings, pipeline: Any, models: Any = None, budgets: Budgets | None = None
+) -> AsyncIterator[Executor]:
     """A served executor, ended without ceremony at the end of the block."""
     async with AsyncExitStack() as stack:
         owned = await stack.enter_async_context(AsyncExitStack())
         models = models or ScriptedModels()
-        durable = await owned.enter_async_context(open_durable(config, pipeline=lambda _: pipeline, models=models))
+        durable = await owned.enter_async_context(
+            open_durable(config, pipeline=lambda _: pipeline, models=models, budgets=budgets)
+        )
         owned.callback(_assert_alive, durable)
-        service = serve.Service(endpoints=app.endpoints(config, durable, models))
+        service = serve.Service(endpoints=app.endpoints(config, durable, models, budgets))
         server, _, port = await serve.start(service, "127.0.0.1:0")
         owned.push_async_callback(server.stop, 0)
         channel = channels.open_channel(f"127.0.0.1:{port}")
@@ -136,6 +142,7 @@ async def executor(config: Settings, pipeline: Any, models: Any = None) -> Async
             pb_grpc.ExecutorServiceStub(channel),
             pb_grpc.SessionServiceStub(channel),
             pb_grpc.CatalogServiceStub(channel),
+            pb_grpc.UsageServiceStub(channel),
             stop,
         )
 

@@ -20,6 +20,8 @@ from headrace_executor.ports import Pipeline, Sessions
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer
 from headrace_executor.settings import Settings
+from headrace_executor.usage import Budgets, Usages
+from headrace_executor.usage_servicer import UsageServicer
 
 PACKAGE = "headrace.executor.v1"
 
@@ -30,7 +32,11 @@ async def service(
 ) -> AsyncIterator[serve.Service]:
     """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(model_client(LlmSettings())) if models is None else models
+        budgets = None
+        if models is None:
+            own = await stack.enter_async_context(model_client(LlmSettings()))
+            models, budgets = own, own.budgets
+        client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
         def build(sessions: Sessions) -> Pipeline:
@@ -40,8 +46,11 @@ async def service(
             router, planner, rag, cel = parts
             return RunPipeline(router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel)
 
-        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client))
-        yield serve.Service(endpoints=endpoints(settings, durable, client), drain=durable.drain, failed=durable.failed)
+        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, budgets=budgets))
+        if budgets is not None:
+            budgets.ledger = durable.usage
+        served = endpoints(settings, durable, client, budgets)
+        yield serve.Service(endpoints=served, drain=durable.drain, failed=durable.failed)
 
 
 async def _parts(
@@ -54,8 +63,10 @@ async def _parts(
     return RouterClient(router), PlannerClient(planner), RagClient(rag), cel
 
 
-def endpoints(settings: Settings, durable: Durable, client: ModelClient) -> tuple[serve.Endpoint, ...]:
-    """The three gRPC services over a running durable half."""
+def endpoints(
+    settings: Settings, durable: Durable, client: ModelClient, budgets: Budgets | None = None
+) -> tuple[serve.Endpoint, ...]:
+    """The gRPC services over a running durable half."""
     executor = ExecutorServicer(durable.runs, durable.watchers, durable.queue, signals=client.signals, slots=settings.slots)
     return (
         serve.Endpoint(f"{PACKAGE}.ExecutorService", executor, pb_grpc.add_ExecutorServiceServicer_to_server),
@@ -63,4 +74,9 @@ def endpoints(settings: Settings, durable: Durable, client: ModelClient) -> tupl
             f"{PACKAGE}.SessionService", SessionServicer(durable.sessions), pb_grpc.add_SessionServiceServicer_to_server
         ),
         serve.Endpoint(f"{PACKAGE}.CatalogService", CatalogServicer(client), pb_grpc.add_CatalogServiceServicer_to_server),
+        serve.Endpoint(
+            f"{PACKAGE}.UsageService",
+            UsageServicer(Usages(durable.usage, budgets)),
+            pb_grpc.add_UsageServiceServicer_to_server,
+        ),
     )

@@ -38,3 +38,7 @@ UPKEEP = Counter("headrace_executor_upkeep_total", "Rows or partitions that upke
 UPKEEP_FAILED = Counter(
     "headrace_executor_upkeep_failed_total", "Upkeep jobs that failed and will be tried again.", ["job"]
 )
+CHAT_USAGE_DROPPED = Counter(
+    "headrace_executor_chat_usage_dropped_total",
+    "Chat calls whose cost was not stored, as the database stayed away or refused it.",
+)

@@ -13,7 +13,7 @@ from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
-from headrace_llm.errors import GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
+from headrace_llm.errors import BudgetSpent, GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
 from headrace_runtime import errors
 
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
@@ -89,6 +89,7 @@ class TestCompose:
         ("error", "code"),
         [
             (GateRefused("full", retry_after_s=7), FailureCode.QUOTA),
+            (BudgetSpent("the budget is spent", retry_after_s=7), FailureCode.QUOTA),
             (ProviderAuth("wrong key"), FailureCode.PROVIDER),
             (errors.DeadlineExceeded("late"), FailureCode.DEADLINE),
         ],
