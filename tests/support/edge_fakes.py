@@ -64,7 +64,12 @@ class FakeRun:
         await self.emit({"type": "RUN_ERROR", "message": message, "code": code})
 
 
-class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServicer, grpc_pb.CatalogServiceServicer):
+class FakeExecutor(
+    grpc_pb.ExecutorServiceServicer,
+    grpc_pb.SessionServiceServicer,
+    grpc_pb.CatalogServiceServicer,
+    grpc_pb.UsageServiceServicer,
+):
     """Runs do what `script` says when they are submitted."""
 
     def __init__(self) -> None:
@@ -82,6 +87,9 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
         """Each entry breaks one WatchRun after that many batches."""
         self.batch = 1_000
         self.metadata: list[tuple[str, str]] = []
+        self.usage: dict[str, pb.GetUsageResponse] = {}
+        """By tenant. Asked to group by nothing, it answers with one row of 1000 calls."""
+        self.usage_requests: list[pb.GetUsageRequest] = []
         self.script: Callable[[FakeRun], Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -226,6 +234,17 @@ class FakeExecutor(grpc_pb.ExecutorServiceServicer, grpc_pb.SessionServiceServic
         model = pb.Model(id="small", provider="test", context_tokens=4096, requests_per_minute=60)
         return pb.ListModelsResponse(models=[model], default_model="small")
 
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
+        self.usage_requests.append(request)
+        if self.refuse is not None:
+            raise self.refuse
+        answer = self.usage.get(request.tenant_id, pb.GetUsageResponse())
+        if request.group_by or not answer.truncated:
+            return answer
+        whole = pb.GetUsageResponse()
+        whole.rows.add().usage.llm_calls = 1000
+        return whole
+
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         tool = pb.Tool(name="calculator", description="Adds.", input_schema=b'{"type":"object"}')
         return pb.ListToolsResponse(tools=[tool])
@@ -303,6 +322,7 @@ def executor_part(executor: FakeExecutor) -> Part:
         "ExecutorService": grpc_pb.add_ExecutorServiceServicer_to_server,
         "SessionService": grpc_pb.add_SessionServiceServicer_to_server,
         "CatalogService": grpc_pb.add_CatalogServiceServicer_to_server,
+        "UsageService": grpc_pb.add_UsageServiceServicer_to_server,
     }
     endpoints = tuple(serve.Endpoint(names[name].full_name, executor, add) for name, add in adders.items())
     return Part(serve.Service(endpoints))

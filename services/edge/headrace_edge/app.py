@@ -16,6 +16,7 @@ from headrace_edge.adapters.calls import Caller as ServiceCaller
 from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
 from headrace_edge.adapters.health_client import HealthProbe
 from headrace_edge.adapters.rag_client import RagDocuments
+from headrace_edge.adapters.usage_client import ExecutorUsage
 from headrace_edge.draining import Drain
 from headrace_edge.edge import Edge
 from headrace_edge.limits import Rates, Streams, Work
@@ -23,7 +24,7 @@ from headrace_edge.middleware.admission import AdmissionMiddleware
 from headrace_edge.middleware.authentication import AuthenticationMiddleware
 from headrace_edge.middleware.requests import RequestMiddleware
 from headrace_edge.readiness import Readiness
-from headrace_edge.routes import catalog, conversation, documents, health, sessions, tasks
+from headrace_edge.routes import catalog, conversation, documents, health, sessions, tasks, usage
 from headrace_edge.settings import Settings
 from headrace_edge.waiting import Waiter
 from headrace_edge.watching import Watcher
@@ -63,6 +64,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             sessions=ExecutorSessions(executor, to_executor),
             catalog=ExecutorCatalog(executor, to_executor),
             documents=RagDocuments(rag, to_rag, search_timeout_s=settings.search_timeout_s),
+            usage=ExecutorUsage(executor, to_executor),
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,
@@ -100,7 +102,7 @@ def _routes(edge: Edge) -> FastAPI:
     )
     app.state.edge = edge
     # In the order of their use: routes are matched one after another.
-    for module in (conversation, health, tasks, sessions, documents, catalog):
+    for module in (conversation, health, tasks, sessions, documents, catalog, usage):
         app.include_router(module.router)
     openapi.install(app)
     docs_page.install(app)

@@ -24,6 +24,7 @@ class Edge:
     sessions: ports.Sessions
     catalog: ports.Catalog
     documents: ports.Documents
+    usage: ports.Usage
     watcher: Watcher
     waiter: Waiter
     streams: Streams

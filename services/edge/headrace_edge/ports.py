@@ -15,6 +15,8 @@ from headrace_edge.model import (
     Session,
     Skill,
     Submission,
+    UsageQuery,
+    UsageReport,
 )
 
 
@@ -88,6 +90,13 @@ class Catalog(Protocol):
 
     async def tools(self, tenant: str) -> list[Skill]:
         """The tools."""
+
+
+class Usage(Protocol):
+    """What a tenant's model calls cost."""
+
+    async def report(self, tenant: str, query: UsageQuery) -> UsageReport:
+        """Add them up; the total is of all rows, those beyond the limit included."""
 
 
 class Documents(Protocol):
