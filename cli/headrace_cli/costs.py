@@ -13,23 +13,25 @@ from headrace_cli.report import duration
 Json = Any
 
 BAR_WIDTH = 30
+FIGURES = ("calls", "cached", "prompt", "answer", "cost")
+NARROWEST: Mapping[str, int] = {"day": 10, "model": 5, "kind": 5, "session": 9, "run": 9}
+"""What does not fit a narrow terminal is folded, never cut: ids are there to be copied."""
 COLUMNS: Mapping[str, str] = {"day": "day", "model": "model", "kind": "kind", "session": "session_id", "run": "run_id"}
 """The field of a row for each of `--by`."""
 
 
 def table(answer: Mapping[str, Json], by: Sequence[str]) -> Table:
     """The rows, the columns of `by` first, and the total below them."""
-    total = answer["total"]
+    total = _figures(answer["total"])
+    rows = [([_name(row.get(COLUMNS[one])) for one in by], _figures(row["usage"])) for row in answer["rows"]]
     shown = Table(box=None, pad_edge=False, header_style="dim", show_footer=bool(by))
     for at, name in enumerate(by):
-        shown.add_column(name, footer="total" if at == 0 else "", overflow="fold", no_wrap=name in ("session", "run"))
-    for name, value in zip(("calls", "cached", "prompt", "completion", "cost"), _figures(total), strict=True):
-        shown.add_column(name, justify="right", footer=value)
-    for row in answer["rows"]:
-        names = (row.get(COLUMNS[name]) for name in by)
-        shown.add_row(*("-" if value is None else escape(str(value)) for value in names), *_figures(row["usage"]))
-    if not by and not answer["rows"]:
-        shown.add_row(*_figures(total))
+        shown.add_column(name, footer="total" if at == 0 else "", overflow="fold", min_width=NARROWEST[name])
+    for at, name in enumerate(FIGURES):
+        widest = max(len(text) for text in (name, total[at], *(figures[at] for _, figures in rows)))
+        shown.add_column(name, justify="right", footer=total[at], min_width=widest)
+    for names, figures in rows or ([] if by else [([], total)]):
+        shown.add_row(*(escape(name) for name in names), *figures)
     return shown
 
 
@@ -39,7 +41,9 @@ def budget(answer: Mapping[str, Json], *, now: datetime) -> Table | None:
     if not known:
         return None
     left_s = (datetime.fromisoformat(known["resets_at"]) - now).total_seconds()
+    title = f"today's budget, anew in {duration(max(0.0, left_s))}"
     bars = Table.grid(padding=(0, 2))
+    bars.title, bars.title_justify, bars.title_style = title, "left", "dim"
     for name in ("usd", "tokens", "calls"):
         figure = known["daily"][name]
         limit, used = figure["limit"], figure["used"]
@@ -48,9 +52,12 @@ def budget(answer: Mapping[str, Json], *, now: datetime) -> Table | None:
         spent = used >= limit
         bar = ProgressBar(total=max(limit, 1e-9), completed=min(used, limit), width=BAR_WIDTH)
         bar.complete_style = bar.finished_style = "red" if spent else "yellow" if used >= 0.8 * limit else "green"
-        until = f"[red]spent[/], begins anew in {duration(max(0.0, left_s))}" if spent else ""
-        bars.add_row(name, bar, f"{_amount(name, used)} of {_amount(name, limit)} today", until)
+        bars.add_row(name, bar, f"{_amount(name, used)} of {_amount(name, limit)}", "[red]spent[/]" if spent else "")
     return bars
+
+
+def _name(value: Json) -> str:
+    return "-" if value is None else str(value)
 
 
 def _figures(usage: Mapping[str, Json]) -> list[str]:

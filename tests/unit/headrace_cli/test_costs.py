@@ -30,8 +30,8 @@ def budget(**limits: tuple[float | None, float]) -> dict[str, Any]:
     return {"daily": daily, "resets_at": "2026-02-01T00:00:00Z"}
 
 
-def shown(what: Any) -> list[str]:
-    console = Console(file=io.StringIO(), width=120)
+def shown(what: Any, *, width: int = 120) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
     console.print(what)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
@@ -44,7 +44,7 @@ def test_rows_have_the_columns_asked_for_and_the_total_is_the_last_line() -> Non
     ]
     lines = shown(costs.table(answer(*rows), ["model", "session"]))
     assert [line.split() for line in lines] == [
-        ["model", "session", "calls", "cached", "prompt", "completion", "cost"],
+        ["model", "session", "calls", "cached", "prompt", "answer", "cost"],
         ["qwen", "s1", "2", "0", "1,200", "5", "$0.000123"],
         ["odd[1]", "-", "1", "0", "1,200", "5", "unknown"],
         ["total", "3", "0", "1,200", "5", "$1,234.50"],
@@ -59,15 +59,24 @@ def test_without_groups_the_one_row_is_the_total() -> None:
 
 def test_a_budget_has_a_bar_for_each_limit_and_says_when_a_spent_one_begins_anew() -> None:
     lines = shown(costs.budget(answer(budget=budget(usd=(5, 1.5), calls=(10, 10))), now=NOW))
-    assert len(lines) == 2
-    assert lines[0].startswith("usd")
-    assert lines[0].rstrip().endswith("$1.50 of $5.00 today")
-    assert lines[1].startswith("calls")
-    assert lines[1].split(maxsplit=2)[2].split() == ["10", "of", "10", "today", "spent,", "begins", "anew", "in", "3h00m"]
+    title, usd, calls = lines
+    assert title.strip() == "today's budget, anew in 3h00m"
+    assert usd.split()[0] == "usd"
+    assert usd.rstrip().endswith("$1.50 of $5.00")
+    assert calls.split()[0] == "calls"
+    assert calls.split()[-4:] == ["10", "of", "10", "spent"]
+
+
+def test_a_narrow_terminal_folds_names_and_cuts_nothing() -> None:
+    row = {"day": "2026-01-31", "run_id": "x" * 36, "usage": figures(2, 0.000123)}
+    lines = shown(costs.table(answer(row), ["day", "run"]), width=64)
+    assert sum(line.count("x") for line in lines) == 36
+    assert "$0.000123" in lines[1]
+    assert not any("…" in line for line in lines)
 
 
 def test_a_budget_of_nothing_is_spent_and_no_budget_shows_nothing() -> None:
-    assert "spent" in shown(costs.budget(answer(budget=budget(tokens=(0, 0))), now=NOW))[0]
+    assert "spent" in shown(costs.budget(answer(budget=budget(tokens=(0, 0))), now=NOW))[1]
     assert costs.budget(answer(), now=NOW) is None
 
 
@@ -100,7 +109,7 @@ def test_the_command_asks_for_what_its_options_say_and_shows_it(edge: _Edge) -> 
     assert edge.asked == [("/api/usage", params)]
     assert "qwen" in result.stdout
     assert "more than these 1 rows" in result.stdout
-    assert "3 of 10 today" in result.stdout
+    assert "3 of 10" in result.stdout
 
 
 def test_today_by_model_is_the_default_and_an_empty_group_is_the_total(edge: _Edge) -> None:
