@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import orjson
 import pytest
 from headrace_executor import metrics
+from headrace_executor.adapters.postgres import usage as adapter
 from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.adapters.postgres.usage import UsageStore, day_of
@@ -17,6 +18,7 @@ from headrace_executor.usage import DayUsage, Dimension, UsageQuery, UsageRow
 from headrace_llm.budgets import Amount
 from headrace_llm.usage import ModelUsage, Usage
 from headrace_postgres.pool import Pool, open_pool
+from headrace_runtime import errors
 
 TODAY = datetime.now(UTC).date()
 ONE = ModelUsage(1, 0, 10, 5, 0.25)
@@ -136,6 +138,14 @@ async def test_no_more_rows_than_asked_for_the_newest_and_dearest_first(pool: Po
         await add(pool, TODAY - timedelta(days=day), {"big": ModelUsage(1, 0, 1, 1, cost)})
     found = await rows(store, DAY, RUN, first=TODAY - timedelta(days=1), limit=3)
     assert [row.usage.cost_usd for row in found] == [3.0, 2.0, 1.0]
+
+
+async def test_more_than_can_be_added_up_in_time_is_said_so(store: UsageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "SCAN_S", 0.0)
+    with pytest.raises(errors.DeadlineExceeded, match="ask for fewer days"):
+        await rows(store, DAY)
+    monkeypatch.undo()
+    assert await rows(store, DAY) == []
 
 
 async def test_what_runs_cost_outlives_them_and_counts_once_at_every_moment(pool: Pool, store: UsageStore) -> None:

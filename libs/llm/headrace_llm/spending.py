@@ -1,7 +1,8 @@
 """Each tenant's budget of today, as this process keeps it: shared counters, and what happens while they are away.
 
-Away: each process lets a tenant use a share of what was left when the counters were last heard, and owes them what it
-counts meanwhile, so that all processes together stay within the budget. Emptied: a process that has a ledger (the
+Away: each process lets a tenant use its share of what was left when it last heard the counters, and owes them what it
+counts meanwhile: a process that is cut off alone may add that share to what the others grant, and nobody is ever
+unlimited. Emptied: a process that has a ledger (the
 executor has Postgres) raises the counters to what the ledger knows before it lets the next call through.
 """
 

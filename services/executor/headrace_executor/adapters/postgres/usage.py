@@ -1,5 +1,6 @@
 """What model calls cost: added up from the runs themselves and, for what no run tells, from usage_days."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -13,6 +14,11 @@ from headrace_runtime import errors
 from headrace_executor.errors import StoreRefused
 from headrace_executor.runs import ids
 from headrace_executor.usage import CHAT, DayUsage, Dimension, UsageQuery, UsageRow
+
+SCAN_S = 8.0
+"""Longest that adding up may take, waiting for one's turn included; the edge waits for 10 s."""
+SCANS = 2
+"""Questions of this process that are added up at once, so that the others keep their connections."""
 
 FIGURES = """(m.value->>'llm_calls')::bigint AS llm_calls, (m.value->>'cached_calls')::bigint AS cached_calls,
     (m.value->>'prompt_tokens')::bigint AS prompt_tokens, (m.value->>'completion_tokens')::bigint AS completion_tokens,
@@ -85,19 +91,26 @@ class UsageStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._scans = asyncio.Semaphore(SCANS)
 
     async def rows(self, query: UsageQuery, *, limit: int) -> Sequence[UsageRow]:
-        """The groups, newest days first, then the dearest; one row for a question that groups by nothing."""
+        """The groups, newest days first, then the dearest; one row for a question that groups by nothing.
+
+        Raises DeadlineExceeded for more runs than can be added up in time.
+        """
         columns = [_COLUMNS[one] for one in query.by]
         select = "".join(f"{name}, " for name in columns)
         group = f"GROUP BY {', '.join(columns)}" if columns else ""
         newest = ["day DESC"] if Dimension.DAY in query.by else []
         order = ", ".join([*newest, "known_usd DESC", "llm_calls DESC", *(name for name in columns if name != "day")])
-        found = await self._pool.fetch(
-            f"{_SPENT} SELECT {select}{_SUMS} FROM spent {group} ORDER BY {order} LIMIT $8",
-            *_range(query.tenant_id, query.first, query.last, query.session_id, query.run_id),
-            limit,
-        )
+        statement = f"{_SPENT} SELECT {select}{_SUMS} FROM spent {group} ORDER BY {order} LIMIT $8"
+        which = _range(query.tenant_id, query.first, query.last, query.session_id, query.run_id)
+        try:
+            async with asyncio.timeout(SCAN_S), self._scans, self._pool.connection() as connection:
+                found = await connection.fetch(statement, *which, limit, timeout=2 * SCAN_S)
+        except TimeoutError as error:
+            message = f"so many runs cannot be added up in {SCAN_S:g} s; ask for fewer days"
+            raise errors.DeadlineExceeded(message, reason="USAGE_TOO_LARGE") from error
         return [_row(row, query.by) for row in found]
 
     async def spent(self, tenant_id: str, day: str) -> Amount:
