@@ -28,6 +28,8 @@ TEND_S = 30.0
 """Time between two looks at counters that were emptied, and at what is owed to them."""
 SEED_S = 600.0
 """How long the ledger's word in the counters counts as new."""
+IN_FLIGHT_RETRY_S = 5.0
+"""When to come back to a budget that only calls in flight fill."""
 CLOSE_S = 2.0
 """How long `close` waits for what has yet to be told to the counters."""
 
@@ -53,6 +55,9 @@ class _Known:
     """What the counters said last."""
     owed: Amount = field(default_factory=Amount)
     """What they have yet to be told."""
+    held: Amount = field(default_factory=Amount)
+    """Reserved by this process for calls in flight."""
+    seeding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Budgets:
@@ -75,7 +80,6 @@ class Budgets:
         self._now = now
         self._reach = Reach(retry_s=retry_s, clock=clock)
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
-        self._seeding = asyncio.Lock()
         self._notes: set[asyncio.Task[None]] = set()
         self.ledger: SpentToday | None = None
         """Set by a process that has one."""
@@ -107,13 +111,14 @@ class Budgets:
 
     def settle(self, reservation: Reservation, actual: Amount) -> None:
         """Say what the call really used. Returns at once."""
+        self._let_go(reservation)
         change = actual.minus(reservation.amount)
         if change != Amount():
             self._note(self._add(reservation.tenant_id, reservation.day, change))
 
     async def used(self, tenant_id: str) -> Amount:
         """What a tenant with a budget has used of today, as far as this process can know."""
-        day = budgets.day_of(self._now())
+        day = self._today()
         known = self._remember(tenant_id, day)
         counted = await self._reach.ask(lambda: self._counters.read(tenant_id, day))
         if counted is None:
@@ -124,11 +129,15 @@ class Budgets:
         return budgets.correct(known.used, known.owed)
 
     async def require(self, tenant_id: str) -> None:
-        """Raise `BudgetSpent` when not even the smallest call would be let through. Free for a tenant without a budget."""
+        """Raise `BudgetSpent` when not even the smallest call would be let through, were those in flight not.
+
+        Free for a tenant without a budget.
+        """
         daily = self.daily(tenant_id)
         if daily is None:
             return
         used, least = await self.used(tenant_id), Amount(1, 1, 0)
+        used = budgets.correct(used, Amount().minus(self._remember(tenant_id, self._today()).held))
         ceiling = Ceiling.of(daily)
         assert ceiling is not None
         spent = ceiling.nano_usd is not None and used.nano_usd >= ceiling.nano_usd
@@ -144,7 +153,7 @@ class Budgets:
 
     async def reconcile(self) -> None:
         """Tell the counters what they are owed, and raise those that were emptied to what the ledger knows."""
-        today = budgets.day_of(self._now())
+        today = self._today()
         for (tenant_id, day), known in list(self._known.items()):
             if known.owed != Amount():
                 await self._add(tenant_id, day, Amount())
@@ -163,7 +172,7 @@ class Budgets:
             await asyncio.wait(self._notes, timeout=CLOSE_S)
 
     async def _reserve(self, tenant_id: str, daily: DailyBudget, wanted: Amount) -> Reservation:
-        day = budgets.day_of(self._now())
+        day = self._today()
         known = self._remember(tenant_id, day)
         ceiling = Ceiling.of(daily)
         assert ceiling is not None
@@ -177,7 +186,10 @@ class Budgets:
             if figure is None:
                 known.owed = known.owed.plus(wanted)
         if figure:
-            raise self._refused(tenant_id, daily, figure, used, wanted)
+            settled = budgets.correct(used, Amount().minus(known.held))
+            passing = budgets.passed(settled, wanted, ceiling) is None
+            raise self._refused(tenant_id, daily, figure, used, wanted, passing=passing)
+        known.held = known.held.plus(wanted)
         return Reservation(tenant_id, day, wanted)
 
     async def _shared(self, tenant_id: str, day: str, known: _Known, wanted: Amount, ceiling: Ceiling) -> Counted | None:
@@ -204,7 +216,7 @@ class Budgets:
         """Raise the counters to what the ledger knows; while it is away they go on from what they have."""
         if self.ledger is None:
             return
-        async with self._seeding:
+        async with self._remember(tenant_id, day).seeding:
             counted = await self._reach.ask(lambda: self._counters.read(tenant_id, day))
             if counted is None or (counted.seed_age_s is not None and counted.seed_age_s <= SEED_S):
                 return
@@ -231,7 +243,15 @@ class Budgets:
             reservation = await asked
         except BudgetSpent:
             return
+        self._let_go(reservation)
         await self._add(reservation.tenant_id, reservation.day, Amount().minus(reservation.amount))
+
+    def _let_go(self, reservation: Reservation) -> None:
+        known = self._remember(reservation.tenant_id, reservation.day)
+        known.held = budgets.correct(known.held, Amount().minus(reservation.amount))
+
+    def _today(self) -> str:
+        return budgets.day_of(self._now())
 
     def _remember(self, tenant_id: str, day: str) -> _Known:
         known = self._known.setdefault((tenant_id, day), _Known())
@@ -241,12 +261,21 @@ class Budgets:
         return known
 
     def _refused(
-        self, tenant_id: str, daily: DailyBudget, figure: budgets.Figure, used: Amount, wanted: Amount
+        self,
+        tenant_id: str,
+        daily: DailyBudget,
+        figure: budgets.Figure,
+        used: Amount,
+        wanted: Amount,
+        *,
+        passing: bool = False,
     ) -> BudgetSpent:
+        """A refusal until midnight; for a moment when it is `passing`: calls in flight may use less than they reserved."""
         metrics.BUDGET_REFUSED.labels(figure).inc()
         entry = tenant_id if tenant_id in self._registry.tenants else ANY_TENANT
         message = budgets.refusal(tenant_id, entry, daily, figure, used, wanted)
-        return BudgetSpent(message, retry_after_s=budgets.left_of_day_s(self._now()))
+        left_s = budgets.left_of_day_s(self._now())
+        return BudgetSpent(message, retry_after_s=min(left_s, IN_FLIGHT_RETRY_S) if passing else left_s)
 
     def _note(self, work: Coroutine[Any, Any, None]) -> None:
         """Tell the counters without waiting; there are never more of these than calls."""

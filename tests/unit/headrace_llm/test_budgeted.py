@@ -12,7 +12,7 @@ from headrace_llm.budgets import Amount
 from headrace_llm.client import ChatRequest, Message
 from headrace_llm.errors import BudgetSpent, InvalidAnswer, ProviderUnavailable
 from headrace_llm.registry import DailyBudget, ModelEntry, Price, Registry, TenantEntry
-from headrace_llm.spending import SEED_S, Budgets
+from headrace_llm.spending import IN_FLIGHT_RETRY_S, SEED_S, Budgets
 from headrace_llm.usage import ModelUsage, Usage
 
 from tests.support.budgets import FakeCounters, FakeLedger
@@ -88,6 +88,23 @@ async def test_a_call_whose_estimate_does_not_fit_is_refused_and_a_shorter_one_i
     with pytest.raises(BudgetSpent):
         await bench.ask()
     await bench.ask(max_tokens=10)
+
+
+async def test_while_only_calls_in_flight_fill_the_budget_a_refusal_is_for_a_moment() -> None:
+    bench = Bench(tokens=150)
+    reservation = await bench.budgets.reserve("t", Amount(1, 106, 0))
+    assert reservation is not None
+    with pytest.raises(BudgetSpent) as caught:
+        await bench.ask()
+    assert caught.value.retry_after_s == IN_FLIGHT_RETRY_S
+    bench.budgets.settle(reservation, Amount(1, 12, 0))
+    await bench.ask()
+    reservation = await bench.budgets.reserve("t", Amount(1, 126, 0))
+    assert reservation is not None
+    bench.budgets.settle(reservation, Amount(1, 126, 0))
+    with pytest.raises(BudgetSpent) as caught:
+        await bench.ask()
+    assert caught.value.retry_after_s == 43_200
 
 
 async def test_calls_at_once_cannot_pass_the_budget_together() -> None:
