@@ -129,7 +129,7 @@ class Budgets:
         return budgets.correct(known.used, known.owed)
 
     async def require(self, tenant_id: str) -> None:
-        """Raise `BudgetSpent` when not even the smallest call would be let through, were those in flight not.
+        """Raise `BudgetSpent` when not even the smallest call would be let through once those in flight have ended.
 
         Free for a tenant without a budget.
         """
