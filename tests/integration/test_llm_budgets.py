@@ -4,20 +4,28 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import pytest
 import redis.asyncio
 from headrace_llm import budgets
 from headrace_llm.adapters.redis_budgets import KEEP_S, PREFIX, RedisCounters
 from headrace_llm.adapters.redis_gate import connect
+from headrace_llm.app import model_client
+from headrace_llm.budgeted import BudgetedModels
 from headrace_llm.budgets import Amount, Ceiling
+from headrace_llm.client import ChatRequest, Message
 from headrace_llm.errors import BudgetSpent
-from headrace_llm.registry import DailyBudget, ModelEntry, Registry, TenantEntry
+from headrace_llm.registry import DailyBudget, ModelEntry, Price, Registry, TenantEntry
+from headrace_llm.settings import LlmSettings
 from headrace_llm.spending import Budgets
+from pydantic import SecretStr
 
 from tests.support.budgets import FakeLedger
+from tests.support.openai_server import OpenAiServer, openai_server
 from tests.support.outage import way_to
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:litellm")
 DAY = "2026-01-01"
 
 
@@ -129,3 +137,42 @@ async def _end(process: Budgets) -> bool:
 async def _flush(url: str) -> None:
     async with aclosing(redis.asyncio.from_url(url)) as client:
         await client.flushall()
+
+
+@asynccontextmanager
+async def client(redis_url: str, **daily: float) -> AsyncIterator[tuple[BudgetedModels, OpenAiServer]]:
+    """The real client before a real HTTP server."""
+    async with openai_server() as server:
+        price = Price(prompt_usd_per_million=1000, completion_usd_per_million=1000)
+        entry = ModelEntry(id="local", model="openai/local", api_base=server.base_url, price=price)
+        tenants = {"t": TenantEntry(daily=DailyBudget.model_validate(daily))}
+        settings = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url), fallback_share=0.5)
+        async with model_client(settings, Registry.of([entry], tenants=tenants)) as models:
+            yield models, server
+
+
+def question(**changes: object) -> ChatRequest:
+    return ChatRequest((Message("user", "how is it"),), "t", 20.0, max_tokens=10, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("daily", [{"calls": 2}, {"tokens": 28}, {"usd": 0.028}])
+async def test_the_provider_is_not_asked_for_what_the_budget_refuses(redis_url: str, daily: dict[str, float]) -> None:
+    async with client(redis_url, **daily) as (models, server):
+        for _ in range(2):
+            await models.complete(question())
+            await models.budgets.close()
+        with pytest.raises(BudgetSpent):
+            await models.complete(question())
+        with pytest.raises(BudgetSpent):
+            await anext(aiter(models.stream(question())))
+        assert len(server.requests) == 2
+        assert await models.budgets.used("t") == Amount(2, 12, 12_000_000)
+
+
+async def test_without_redis_calls_go_on_within_this_processs_share() -> None:
+    async with client("redis://127.0.0.1:9/0", calls=4) as (models, server):
+        for _ in range(2):
+            await models.complete(question())
+        with pytest.raises(BudgetSpent):
+            await models.complete(question())
+        assert len(server.requests) == 2
