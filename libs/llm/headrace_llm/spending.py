@@ -7,6 +7,7 @@ executor has Postgres) raises the counters to what the ledger knows before it le
 """
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -58,6 +59,8 @@ class _Known:
     held: Amount = field(default_factory=Amount)
     """Reserved by this process for calls in flight."""
     seeding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    seed_from: float = -math.inf
+    """When the ledger may be asked again, on the monotonic clock."""
 
 
 class Budgets:
@@ -78,6 +81,7 @@ class Budgets:
         self._counters = counters
         self._share = share
         self._now = now
+        self._clock = clock
         self._reach = Reach(retry_s=retry_s, clock=clock)
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._notes: set[asyncio.Task[None]] = set()
@@ -194,7 +198,7 @@ class Budgets:
 
     async def _shared(self, tenant_id: str, day: str, known: _Known, wanted: Amount, ceiling: Ceiling) -> Counted | None:
         """What the counters decide, None while they are away."""
-        for need_seed in (self.ledger is not None, False):
+        for need_seed in (self.ledger is not None and self._clock() >= known.seed_from, False):
             owed, known.owed = known.owed, Amount()  # so that nobody else pays it as well
             counted = await self._reach.ask(
                 lambda o=owed, n=need_seed: self._counters.reserve(  # type: ignore[misc]
@@ -214,20 +218,22 @@ class Budgets:
 
     async def _seed(self, tenant_id: str, day: str) -> None:
         """Raise the counters to what the ledger knows; while it is away they go on from what they have."""
-        if self.ledger is None:
-            return
-        async with self._remember(tenant_id, day).seeding:
+        known = self._remember(tenant_id, day)
+        async with known.seeding:
+            if self.ledger is None or self._clock() < known.seed_from:
+                return
             counted = await self._reach.ask(lambda: self._counters.read(tenant_id, day))
             if counted is None or (counted.seed_age_s is not None and counted.seed_age_s <= SEED_S):
                 return
             try:
                 spent = await self.ledger.spent(tenant_id, day)
             except errors.ServiceError as error:
+                known.seed_from = self._clock() + TEND_S  # so that calls do not wait for it one after another
                 log.warning("budget_not_seeded", cause=error.message)
                 return
             used = await self._reach.ask(lambda: self._counters.raise_to(tenant_id, day, spent))
             if used is not None:
-                self._remember(tenant_id, day).used = used
+                known.used = used
 
     async def _add(self, tenant_id: str, day: str, change: Amount) -> None:
         known = self._remember(tenant_id, day)

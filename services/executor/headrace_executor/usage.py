@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Protocol
 
+import structlog
 from headrace_llm.budgets import Amount
 from headrace_llm.registry import DailyBudget
 from headrace_llm.usage import ModelUsage
+from headrace_runtime import errors
 
 MAX_ROWS = 1_000
 """Rows of one answer."""
@@ -16,6 +18,9 @@ MAX_DAYS = 92
 """Days that one question may be about."""
 CHAT = "chat"
 """The kind of calls without a run."""
+
+
+log = structlog.get_logger()
 
 
 class Dimension(StrEnum):
@@ -114,5 +119,9 @@ class Usages:
         daily = self._budgets.daily(tenant_id) if self._budgets else None
         if self._budgets is None or daily is None:
             return None
-        stored = await self._store.spent(tenant_id, datetime.now(UTC).date().isoformat())
-        return daily, stored.at_least(await self._budgets.used(tenant_id))
+        used = await self._budgets.used(tenant_id)
+        try:
+            used = used.at_least(await self._store.spent(tenant_id, datetime.now(UTC).date().isoformat()))
+        except errors.ServiceError as error:  # the counters know it too, unless they have been lost
+            log.warning("budget_without_ledger", cause=error.message)
+        return daily, used

@@ -12,7 +12,7 @@ from headrace_llm.budgets import Amount
 from headrace_llm.client import ChatRequest, Message
 from headrace_llm.errors import BudgetSpent, InvalidAnswer, ProviderUnavailable
 from headrace_llm.registry import DailyBudget, ModelEntry, Price, Registry, TenantEntry
-from headrace_llm.spending import IN_FLIGHT_RETRY_S, SEED_S, Budgets
+from headrace_llm.spending import IN_FLIGHT_RETRY_S, SEED_S, TEND_S, Budgets
 from headrace_llm.usage import ModelUsage, Usage
 
 from tests.support.budgets import FakeCounters, FakeLedger
@@ -247,11 +247,15 @@ async def test_the_ledger_is_asked_again_after_a_while_and_never_lowers_a_count(
     assert bench.used.calls == 10
 
 
-async def test_a_ledger_that_is_away_stops_nobody() -> None:
-    bench = Bench(calls=2)
-    bench.budgets.ledger = FakeLedger(away=True)
-    await bench.ask()
-    assert bench.used.calls == 1
+async def test_a_ledger_that_is_away_stops_nobody_and_is_left_alone_for_a_while() -> None:
+    bench = Bench(calls=9)
+    bench.budgets.ledger = ledger = FakeLedger(away=True)
+    await asyncio.gather(*(bench.ask() for _ in range(3)))
+    assert (bench.used.calls, ledger.asked) == (3, 1)
+    bench.ticks += TEND_S + 1
+    ledger.away, ledger.amount = False, Amount(9, 0, 0)
+    with pytest.raises(BudgetSpent):
+        await bench.ask()
 
 
 @pytest.mark.parametrize(("daily", "figure"), [({"calls": 1}, "calls"), ({"tokens": 12}, "tokens"), ({"usd": 0}, "usd")])
