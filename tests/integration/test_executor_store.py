@@ -27,7 +27,7 @@ async def pool(postgres_url: str) -> AsyncIterator[Pool]:
 async def test_processes_that_start_together_migrate_once(postgres_url: str) -> None:
     await asyncio.gather(*(SCHEMA.migrate(postgres_url) for _ in range(4)))
     connection = await asyncpg.connect(postgres_url)
-    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 1
+    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 2
     await connection.close()
 
 
@@ -38,7 +38,7 @@ async def test_a_migration_that_was_applied_but_not_noted_is_applied_again(postg
     await connection.execute("DELETE FROM headrace_executor_migrations")
     await connection.execute("INSERT INTO headrace_executor_migrations_lock (pid) VALUES (1)")
     await SCHEMA.migrate(postgres_url)
-    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 1
+    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 2
     await connection.close()
 
 
@@ -82,7 +82,7 @@ async def test_days_past_retention_are_dropped_and_the_default_partition_is_clea
     await _log(pool, ids.new())
     added, dropped = await store.partition(TODAY, ahead_days=1, keep_days=7)
     assert (added, dropped) == (3, 2)
-    assert await store.expire(TODAY, keep_log_days=7, keep_run_days=30) == 1
+    assert await store.expire(TODAY, keep_log_days=7, keep_run_days=30, keep_usage_days=400) == 1
     assert await _count(pool, "events") == 1
 
 
@@ -90,7 +90,7 @@ async def test_only_finished_runs_go_and_their_steps_with_them(pool: Pool) -> No
     old = TODAY - timedelta(days=40)
     done, left = await _run(pool, old, "succeeded"), await _run(pool, old, "queued")
     await pool.fetch("INSERT INTO steps (run_id, step, output, usage) VALUES ($1, 's', '', '')", done)
-    assert await UpkeepStore(pool).expire(TODAY, keep_log_days=7, keep_run_days=30) == 1
+    assert await UpkeepStore(pool).expire(TODAY, keep_log_days=7, keep_run_days=30, keep_usage_days=400) == 1
     assert await _count(pool, "steps") == 0
     assert [row[0] for row in await pool.fetch("SELECT run_id::text FROM runs")] == [left]
 

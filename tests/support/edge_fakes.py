@@ -72,6 +72,7 @@ class FakeExecutor(
     grpc_pb.SessionServiceServicer,
     grpc_pb.CatalogServiceServicer,
     grpc_pb.ChatServiceServicer,
+    grpc_pb.UsageServiceServicer,
 ):
     """Runs do what `script` says when they are submitted; chats go through the steps of `chat`."""
 
@@ -94,6 +95,9 @@ class FakeExecutor(
         """Each is answered with, raised, or waited for."""
         self.chats: list[pb.ChatRequest] = []
         self.chats_open = 0
+        self.usage: dict[str, pb.GetUsageResponse] = {}
+        """By tenant. Asked to group by nothing, it answers with one row of 1000 calls."""
+        self.usage_requests: list[pb.GetUsageRequest] = []
         self.script: Callable[[FakeRun], Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -253,6 +257,17 @@ class FakeExecutor(
         finally:
             self.chats_open -= 1
 
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
+        self.usage_requests.append(request)
+        if self.refuse is not None:
+            raise self.refuse
+        answer = self.usage.get(request.tenant_id, pb.GetUsageResponse())
+        if request.group_by or not answer.truncated:
+            return answer
+        whole = pb.GetUsageResponse()
+        whole.rows.add().usage.llm_calls = 1000
+        return whole
+
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         tool = pb.Tool(name="calculator", description="Adds.", input_schema=b'{"type":"object"}')
         return pb.ListToolsResponse(tools=[tool])
@@ -331,6 +346,7 @@ def executor_part(executor: FakeExecutor) -> Part:
         "SessionService": grpc_pb.add_SessionServiceServicer_to_server,
         "CatalogService": grpc_pb.add_CatalogServiceServicer_to_server,
         "ChatService": grpc_pb.add_ChatServiceServicer_to_server,
+        "UsageService": grpc_pb.add_UsageServiceServicer_to_server,
     }
     endpoints = tuple(serve.Endpoint(names[name].full_name, executor, add) for name, add in adders.items())
     return Part(serve.Service(endpoints))

@@ -10,11 +10,12 @@ import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace_executor import app, events
-from headrace_executor.chat import Chats, NoLedger
+from headrace_executor.chat import Chats
 from headrace_executor.durable import Durable, open_durable
 from headrace_executor.model import Outcome
 from headrace_executor.ports import Journal
 from headrace_executor.settings import Settings
+from headrace_executor.usage import Budgets
 from headrace_llm.usage import ModelUsage, Usage
 from headrace_runtime import channels, errors, serve
 
@@ -71,6 +72,7 @@ class Executor:
     runs: "pb_grpc.ExecutorServiceAsyncStub"
     sessions: "pb_grpc.SessionServiceAsyncStub"
     catalog: "pb_grpc.CatalogServiceAsyncStub"
+    usage: "pb_grpc.UsageServiceAsyncStub"
     stop: Callable[[], Awaitable[None]]
     """Ends it as kill -9 does: nothing more is written, nothing is given back."""
 
@@ -116,15 +118,19 @@ def settings(postgres_url: str, redis_url: str = "", **fields: Any) -> Settings:
 
 
 @asynccontextmanager
-async def executor(config: Settings, pipeline: Any, models: Any = None) -> AsyncIterator[Executor]:
+async def executor(
+    config: Settings, pipeline: Any, models: Any = None, budgets: Budgets | None = None
+) -> AsyncIterator[Executor]:
     """A served executor, ended without ceremony at the end of the block."""
     async with AsyncExitStack() as stack:
         owned = await stack.enter_async_context(AsyncExitStack())
         models = models or ScriptedModels()
-        durable = await owned.enter_async_context(open_durable(config, pipeline=lambda _: pipeline, models=models))
+        durable = await owned.enter_async_context(
+            open_durable(config, pipeline=lambda _: pipeline, models=models, budgets=budgets)
+        )
         owned.callback(_assert_alive, durable)
-        chats = Chats(models, NoLedger(), limit=config.max_chats, text_delay_s=config.token_delay_s)
-        service = serve.Service(endpoints=app.endpoints(config, durable, models, chats))
+        chats = Chats(models, durable.chat_usage, limit=config.max_chats, text_delay_s=config.token_delay_s)
+        service = serve.Service(endpoints=app.endpoints(config, durable, models, chats, budgets))
         server, _, port = await serve.start(service, "127.0.0.1:0")
         owned.push_async_callback(server.stop, 0)
         channel = channels.open_channel(f"127.0.0.1:{port}")
@@ -138,6 +144,7 @@ async def executor(config: Settings, pipeline: Any, models: Any = None) -> Async
             pb_grpc.ExecutorServiceStub(channel),
             pb_grpc.SessionServiceStub(channel),
             pb_grpc.CatalogServiceStub(channel),
+            pb_grpc.UsageServiceStub(channel),
             stop,
         )
 

@@ -4,24 +4,27 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
+from headrace_runtime.tasks import guard
+
 from headrace_llm import models_file
 from headrace_llm.breaker import BreakerRules
-from headrace_llm.client import ModelClient
+from headrace_llm.budgeted import BudgetedModels
 from headrace_llm.errors import Fault, InvalidRegistry
 from headrace_llm.gate.paced import PacedGate, process_id
 from headrace_llm.job import Rules
 from headrace_llm.registry import Registry
 from headrace_llm.service import Models
 from headrace_llm.settings import LlmSettings
+from headrace_llm.spending import Budgets
 
 
 @asynccontextmanager
-async def model_client(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[ModelClient]:
+async def model_client(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[BudgetedModels]:
     """A client that may be used at once. LiteLLM is imported beside it; a call that comes earlier waits for that.
 
     `registry` stands in for the models file. Raises `InvalidRegistry` for a file that cannot be used.
     """
-    from headrace_llm.adapters import litellm_provider, redis_gate
+    from headrace_llm.adapters import litellm_provider, redis_budgets, redis_gate
 
     known = registry or load_registry(settings)
     url = settings.redis_url.get_secret_value()
@@ -37,12 +40,19 @@ async def model_client(settings: LlmSettings, registry: Registry | None = None) 
         cool_down_s=settings.cool_down_s,
         retry_s=settings.redis_retry_s,
     )
-    async with aclosing(client):
+    budgets = Budgets(
+        known, redis_budgets.RedisCounters(client), share=settings.fallback_share, retry_s=settings.redis_retry_s
+    )
+    async with aclosing(client), guard() as tasks:
         provider.start()
         await gate.start()
+        if budgets.any:
+            tasks.start(budgets.tend(), name="budgets")
         try:
-            yield Models(known, gate, provider, _rules(settings))
+            models = Models(known, gate, provider, _rules(settings))
+            yield BudgetedModels(models, budgets, default_max_tokens=settings.default_max_tokens)
         finally:
+            await budgets.close()
             await gate.close()
             await provider.close()
 

@@ -5,7 +5,8 @@ ServiceError (headrace_runtime.errors)
 │   └── UnknownModel          no such id in the registry
 ├── ResourceExhausted
 │   ├── Throttled             the provider said 429; `retry_after_s` is its word or our guess
-│   └── GateRefused           no slot before the deadline; `retry_after_s` says when there would be one
+│   ├── GateRefused           no slot before the deadline; `retry_after_s` says when there would be one
+│   └── BudgetSpent           the tenant's budget of the day has no room for it; `retry_after_s` is until midnight, UTC
 ├── Unavailable
 │   └── ProviderUnavailable   5xx, no connection, a stream that broke off
 │       ├── ModelSilent       no token for too long
@@ -79,6 +80,12 @@ class GateRefused(errors.ResourceExhausted):
     """The gate cannot grant a slot before the deadline."""
 
     default_reason = "QUOTA_WAIT_TOO_LONG"
+
+
+class BudgetSpent(errors.ResourceExhausted):
+    """The tenant's budget of today has no room for the call. Nothing was asked of anybody."""
+
+    default_reason = "BUDGET_SPENT"
 
 
 class ProviderUnavailable(errors.Unavailable):

@@ -35,4 +35,11 @@ GATE_QUEUE = Gauge("headrace_llm_gate_queue", "Calls of this process that wait a
 GATE_REFUSED = Counter("headrace_llm_gate_refused_total", "Calls that the gate refused, by reason.", ["model", "reason"])
 THROTTLED = Counter("headrace_llm_throttled_total", "Answers 429 of the provider.", ["model"])
 GATE_FALLBACK = Gauge("headrace_llm_gate_fallback", "1 while Redis is away and this process paces itself by its share.")
+COST = Counter("headrace_llm_cost_usd_total", "US dollars that calls cost, where the price is known, by model.", ["model"])
+BUDGET_REFUSED = Counter(
+    "headrace_llm_budget_refused_total", "Calls and runs refused because a tenant's budget is spent.", ["limit"]
+)
+BUDGET_FALLBACK = Gauge(
+    "headrace_llm_budget_fallback", "1 while Redis is away and this process keeps to its share of what tenants had left."
+)
 WARM_UP_SECONDS = Gauge("headrace_llm_warm_up_seconds", "How long LiteLLM's import took; 0 before it has ended.")

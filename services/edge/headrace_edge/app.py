@@ -17,6 +17,7 @@ from headrace_edge.adapters.chat_client import ExecutorChats
 from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
 from headrace_edge.adapters.health_client import HealthProbe
 from headrace_edge.adapters.rag_client import RagDocuments
+from headrace_edge.adapters.usage_client import ExecutorUsage
 from headrace_edge.draining import Drain
 from headrace_edge.edge import Edge
 from headrace_edge.limits import Rates, Streams, Work
@@ -24,7 +25,17 @@ from headrace_edge.middleware.admission import AdmissionMiddleware
 from headrace_edge.middleware.authentication import AuthenticationMiddleware
 from headrace_edge.middleware.requests import RequestMiddleware
 from headrace_edge.readiness import Readiness
-from headrace_edge.routes import catalog, conversation, documents, health, openai_chat, openai_models, sessions, tasks
+from headrace_edge.routes import (
+    catalog,
+    conversation,
+    documents,
+    health,
+    openai_chat,
+    openai_models,
+    sessions,
+    tasks,
+    usage,
+)
 from headrace_edge.settings import Settings
 from headrace_edge.waiting import Waiter
 from headrace_edge.watching import Watcher
@@ -65,6 +76,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             catalog=ExecutorCatalog(executor, to_executor),
             chats=ExecutorChats(executor, to_executor),
             documents=RagDocuments(rag, to_rag, search_timeout_s=settings.search_timeout_s),
+            usage=ExecutorUsage(executor, to_executor),
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,
@@ -102,7 +114,7 @@ def _routes(edge: Edge) -> FastAPI:
     )
     app.state.edge = edge
     # In the order of their use: routes are matched one after another.
-    for module in (conversation, openai_chat, health, tasks, sessions, documents, catalog, openai_models):
+    for module in (conversation, openai_chat, health, tasks, sessions, documents, catalog, openai_models, usage):
         app.include_router(module.router)
     openapi.install(app)
     docs_page.install(app)

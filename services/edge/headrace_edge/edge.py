@@ -25,6 +25,7 @@ class Edge:
     catalog: ports.Catalog
     chats: ports.Chats
     documents: ports.Documents
+    usage: ports.Usage
     watcher: Watcher
     waiter: Waiter
     streams: Streams

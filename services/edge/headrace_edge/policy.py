@@ -1,12 +1,14 @@
 """The edge's decisions: which problem an error is, which errors are worth another try, how long to back off. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 from headrace_runtime import errors
+
+from headrace_edge.model import ModelUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,19 @@ def links(run_id: str) -> dict[str, str]:
     """Where a run can be read, followed and cancelled."""
     own = f"/api/tasks/{run_id}"
     return {"self": own, "events": f"{own}/events", "cancel": own}
+
+
+def total(usages: Iterable[ModelUsage]) -> ModelUsage:
+    """All together; one unknown cost makes the sum unknown."""
+    known = list(usages)
+    costs = [one.cost_usd for one in known if one.cost_usd is not None]
+    return ModelUsage(
+        llm_calls=sum(one.llm_calls for one in known),
+        cached_calls=sum(one.cached_calls for one in known),
+        prompt_tokens=sum(one.prompt_tokens for one in known),
+        completion_tokens=sum(one.completion_tokens for one in known),
+        cost_usd=math.fsum(costs) if len(costs) == len(known) else None,
+    )
 
 
 def rewatch_delay_s(attempt: int, *, jitter: float) -> float:

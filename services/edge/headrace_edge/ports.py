@@ -17,6 +17,8 @@ from headrace_edge.model import (
     Session,
     Skill,
     Submission,
+    UsageQuery,
+    UsageReport,
 )
 
 
@@ -97,6 +99,13 @@ class Chats(Protocol):
 
     def ask(self, question: Question) -> AsyncGenerator[AnswerItem, None]:
         """An answer in pieces; the last item is an Answered. Closing it aborts the call."""
+
+
+class Usage(Protocol):
+    """What a tenant's model calls cost."""
+
+    async def report(self, tenant: str, query: UsageQuery) -> UsageReport:
+        """Add them up; the total is of all rows, those beyond the limit included."""
 
 
 class Documents(Protocol):

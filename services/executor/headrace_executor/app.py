@@ -15,7 +15,7 @@ from headrace_executor.adapters.planner_client import PlannerClient
 from headrace_executor.adapters.rag_client import RagClient
 from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.catalog_servicer import CatalogServicer
-from headrace_executor.chat import Chats, NoLedger
+from headrace_executor.chat import Chats
 from headrace_executor.chat_servicer import ChatServicer
 from headrace_executor.durable import Durable, open_durable
 from headrace_executor.engine.pipeline import RunPipeline
@@ -23,6 +23,8 @@ from headrace_executor.ports import Pipeline, Sessions
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer
 from headrace_executor.settings import Settings
+from headrace_executor.usage import Budgets, Usages
+from headrace_executor.usage_servicer import UsageServicer
 
 PACKAGE = "headrace.executor.v1"
 
@@ -33,7 +35,11 @@ async def service(
 ) -> AsyncIterator[serve.Service]:
     """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(model_client(LlmSettings())) if models is None else models
+        budgets = None
+        if models is None:
+            own = await stack.enter_async_context(model_client(LlmSettings()))
+            models, budgets = own, own.budgets
+        client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
         def build(sessions: Sessions) -> Pipeline:
@@ -43,13 +49,16 @@ async def service(
             router, planner, rag, cel = parts
             return RunPipeline(router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel)
 
-        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client))
-        chats = Chats(client, NoLedger(), limit=settings.max_chats, text_delay_s=settings.token_delay_s)
+        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, budgets=budgets))
+        if budgets is not None:
+            budgets.ledger = durable.usage
+        chats = Chats(client, durable.chat_usage, limit=settings.max_chats, text_delay_s=settings.token_delay_s)
 
         async def drain() -> None:
             await asyncio.gather(durable.drain(), chats.drain())
 
-        yield serve.Service(endpoints=endpoints(settings, durable, client, chats), drain=drain, failed=durable.failed)
+        served = endpoints(settings, durable, client, chats, budgets)
+        yield serve.Service(endpoints=served, drain=drain, failed=durable.failed)
 
 
 async def _parts(
@@ -62,7 +71,9 @@ async def _parts(
     return RouterClient(router), PlannerClient(planner), RagClient(rag), cel
 
 
-def endpoints(settings: Settings, durable: Durable, client: ModelClient, chats: Chats) -> tuple[serve.Endpoint, ...]:
+def endpoints(
+    settings: Settings, durable: Durable, client: ModelClient, chats: Chats, budgets: Budgets | None = None
+) -> tuple[serve.Endpoint, ...]:
     """The gRPC services over a running durable half."""
     executor = ExecutorServicer(durable.runs, durable.watchers, durable.queue, signals=client.signals, slots=settings.slots)
     return (
@@ -72,4 +83,9 @@ def endpoints(settings: Settings, durable: Durable, client: ModelClient, chats: 
         ),
         serve.Endpoint(f"{PACKAGE}.CatalogService", CatalogServicer(client), pb_grpc.add_CatalogServiceServicer_to_server),
         serve.Endpoint(f"{PACKAGE}.ChatService", ChatServicer(chats), pb_grpc.add_ChatServiceServicer_to_server),
+        serve.Endpoint(
+            f"{PACKAGE}.UsageService",
+            UsageServicer(Usages(durable.usage, budgets)),
+            pb_grpc.add_UsageServiceServicer_to_server,
+        ),
     )

@@ -19,13 +19,6 @@ RETRY_S = 2.0
 Item = str | Restarted | Completion
 
 
-class NoLedger:
-    """A `ChatLedger` that notes nothing."""
-
-    def record(self, tenant_id: str, usage: Usage) -> None:
-        """Note nothing."""
-
-
 class Chats:
     """Asks models for clients. One for a process."""
 

@@ -18,9 +18,11 @@ from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.sessions import SessionStore
 from headrace_executor.adapters.postgres.submissions import SubmissionStore
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
+from headrace_executor.adapters.postgres.usage import UsageStore
 from headrace_executor.adapters.redis_hints import NoHints, RedisHints
 from headrace_executor.policy import QueueLimits
 from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.runs.chat_usage import ChatUsage
 from headrace_executor.runs.driver import Driver
 from headrace_executor.runs.feeds import FeedLimits, Hub
 from headrace_executor.runs.flush import Flusher
@@ -33,6 +35,7 @@ from headrace_executor.runs.watch import Tailer, Watchers
 from headrace_executor.runs.worker import Worker, WorkerLimits
 from headrace_executor.service import Runs
 from headrace_executor.settings import Settings
+from headrace_executor.usage import Budgets
 
 WORK_CONNECTIONS = 4
 """For flushes, claims, submissions and the heartbeat, which must not wait behind requests."""
@@ -48,6 +51,8 @@ class Durable:
     watchers: Watchers
     queue: QueueView
     sessions: SessionStore
+    usage: UsageStore
+    chat_usage: ChatUsage
     worker: Worker
     lease: Lease
     drain_s: float
@@ -61,14 +66,20 @@ class Durable:
 
 @asynccontextmanager
 async def open_durable(
-    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient
+    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient, budgets: Budgets | None = None
 ) -> AsyncIterator[Durable]:
-    """Start the durable half on its database. Raises `StoreAway` when that does not answer at start."""
+    """Start the durable half on its database. Raises `StoreAway` when that does not answer at start.
+
+    With `budgets` a run is refused whose tenant has nothing left of today's.
+    """
     async with AsyncExitStack() as stack:
         work, requests = await _pools(settings, stack)
         hints = await _hints(settings, stack)
+        usage = UsageStore(requests)
+        chat_usage = ChatUsage(usage)
+        stack.push_async_callback(chat_usage.close)
         tasks = await stack.enter_async_context(guard())
-        parts = _Parts(settings, work, requests, hints, models)
+        parts = _Parts(settings, work, requests, hints, models, budgets)
         upkeep = parts.upkeep()
         await upkeep.partition()
         worker = parts.worker(pipeline(parts.sessions))
@@ -87,8 +98,18 @@ async def open_durable(
         tasks.start(parts.queue.follow(), name="queue view")
         tasks.start(upkeep.tend_queue(), name="queue upkeep")
         tasks.start(upkeep.tend_store(), name="store upkeep")
+        tasks.start(chat_usage.run(), name="chat usage")
         yield Durable(
-            runs, parts.watchers, parts.queue, parts.sessions, worker, parts.lease, settings.drain_s, tasks.failed
+            runs,
+            parts.watchers,
+            parts.queue,
+            parts.sessions,
+            usage,
+            chat_usage,
+            worker,
+            parts.lease,
+            settings.drain_s,
+            tasks.failed,
         )
 
 
@@ -96,13 +117,20 @@ class _Parts:
     """What the loops and the use cases share."""
 
     def __init__(
-        self, settings: Settings, work: Pool, requests: Pool, hints: RedisHints | NoHints, models: ModelClient
+        self,
+        settings: Settings,
+        work: Pool,
+        requests: Pool,
+        hints: RedisHints | NoHints,
+        models: ModelClient,
+        budgets: Budgets | None,
     ) -> None:
         self._settings = settings
         self._work = work
         self._requests = requests
         self._hints = hints
         self._models = models
+        self._budgets = budgets
         self._claims = ClaimStore(work)
         self._logs = LogStore(requests)
         self._runs = RunStore(requests)
@@ -146,6 +174,7 @@ class _Parts:
             hints=self._hints,
             cancel_local=worker.cancel,
             models=tuple(self._models.registry.models),
+            budgets=self._budgets,
         )
 
     def upkeep(self) -> Upkeep:
@@ -159,6 +188,7 @@ class _Parts:
                 notice_s=settings.notice_s,
                 log_retention_days=settings.log_retention_days,
                 run_retention_days=settings.run_retention_days,
+                usage_retention_days=settings.usage_retention_days,
             ),
         )
 

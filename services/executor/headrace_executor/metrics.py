@@ -41,3 +41,7 @@ UPKEEP_FAILED = Counter(
 CHATS = Gauge("headrace_executor_chats", "Open Chat calls.")
 CHATS_REFUSED = Counter("headrace_executor_chats_refused_total", "Chat calls refused because every place was taken.")
 CHATS_ENDED = Counter("headrace_executor_chats_ended_total", "Chat calls by how they ended.", ["outcome"])
+CHAT_USAGE_DROPPED = Counter(
+    "headrace_executor_chat_usage_dropped_total",
+    "Chat calls whose cost was not stored, as the database stayed away or refused it.",
+)

@@ -16,6 +16,7 @@ from headrace_executor.runs.records import Chunk, RunFilter, Submission
 from headrace_executor.runs.stores import Hints, LogStore, RunStore
 from headrace_executor.runs.submit import Submitter
 from headrace_executor.runs.watch import Watchers
+from headrace_executor.usage import Budgets
 
 ATTEMPTS = 5
 """How often ending a queued run is tried when its place in the queue is being noted at the same moment."""
@@ -47,6 +48,7 @@ class Runs:
         hints: Hints,
         cancel_local: Callable[[Sequence[str]], None],
         models: Sequence[str],
+        budgets: Budgets | None = None,
     ) -> None:
         self._runs = runs
         self._logs = logs
@@ -55,6 +57,7 @@ class Runs:
         self._hints = hints
         self._cancel_local = cancel_local
         self._models = models
+        self._budgets = budgets
 
     async def submit(self, request: SubmitRequest) -> tuple[Run, bool]:
         """Accept a run and return it, and whether it is new. Raises InvalidArgument and what `Submitter.submit` does."""
@@ -78,7 +81,7 @@ class Runs:
             traceparent=request.traceparent,
             started=orjson.dumps(events.run_started(session_id, run_id)),
         )
-        accepted = await self._submitter.submit(submission)
+        accepted = await self._submitter.submit(submission, refusal=await self._refusal(request.tenant_id))
         if accepted.created_at is None:
             return await self.get(request.tenant_id, accepted.run_id), False
         run = Run(
@@ -94,6 +97,15 @@ class Runs:
             last_seq=1,
         )
         return run, True
+
+    async def _refusal(self, tenant_id: str) -> errors.ServiceError | None:
+        """Why a new run of the tenant would fail at its first model call, as far as its budget tells."""
+        try:
+            if self._budgets is not None:
+                await self._budgets.require(tenant_id)
+        except errors.ResourceExhausted as error:
+            return error
+        return None
 
     async def get(self, tenant_id: str, run_id: str, *, wait_s: float = 0.0) -> Run:
         """One run; with `wait_s`, when it has ended or that time has passed. Raises NotFound."""

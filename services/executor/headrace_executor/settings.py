@@ -50,7 +50,9 @@ class Settings(ServiceSettings):
     log_retention_days: Days = 7
     """Events of runs older than this are dropped, a day at a time."""
     run_retention_days: Days = 30
-    """Finished runs older than this are removed."""
+    """Finished runs older than this are removed; what they cost stays, by day, kind and model."""
+    usage_retention_days: Days = 400
+    """Usage by day older than this is removed."""
     database_connections: Annotated[int, Field(ge=1, le=64)] = 4
     """Connections for requests; the runs themselves have up to four of their own."""
     statement_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
@@ -63,4 +65,6 @@ class Settings(ServiceSettings):
             raise ValueError("lease_s must be at least 2.5 times heartbeat_s: two heartbeats may be lost")
         if self.run_retention_days < self.log_retention_days:
             raise ValueError("run_retention_days must not be less than log_retention_days")
+        if self.usage_retention_days < self.run_retention_days:
+            raise ValueError("usage_retention_days must not be less than run_retention_days")
         return self

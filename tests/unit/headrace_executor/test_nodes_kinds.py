@@ -14,7 +14,7 @@ from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_llm.client import Completion, Restarted
-from headrace_llm.errors import GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
+from headrace_llm.errors import BudgetSpent, GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
 from headrace_runtime import errors
 
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
@@ -149,6 +149,7 @@ class TestCompose:
         ("error", "code"),
         [
             (GateRefused("full", retry_after_s=7), FailureCode.QUOTA),
+            (BudgetSpent("the budget is spent", retry_after_s=7), FailureCode.QUOTA),
             (ProviderAuth("wrong key"), FailureCode.PROVIDER),
             (errors.DeadlineExceeded("late"), FailureCode.DEADLINE),
         ],

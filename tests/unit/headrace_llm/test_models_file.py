@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 from headrace_llm import models_file
 from headrace_llm.errors import InvalidRegistry, UnknownModel
-from headrace_llm.registry import ModelEntry, Registry
+from headrace_llm.registry import DailyBudget, ModelEntry, Registry, TenantEntry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -134,3 +134,28 @@ def test_bare_names_make_a_registry() -> None:
 def test_a_model_without_an_account_is_its_own_limit() -> None:
     one, two = (ModelEntry(id=name, model=f"openai/{name}") for name in "ab")
     assert one.scope != two.scope
+
+
+def test_tenants_have_a_weight_and_a_daily_budget_and_a_star_stands_for_the_others() -> None:
+    text = "models: {a: {model: openai/a}}\ntenants:\n  school: {weight: 2, daily: {usd: 5, calls: 10}}\n"
+    registry = models_file.parse(text + '  "*": {daily: {tokens: 7}}\n')
+    assert registry.tenant("school").weight == 2
+    assert registry.tenant("school").daily == DailyBudget(usd=5, calls=10)
+    assert registry.tenant("other").daily == DailyBudget(tokens=7)
+    assert models_file.parse(models_file.dump(registry)) == registry
+    assert models_file.parse(text).tenant("other") == TenantEntry()
+
+
+@pytest.mark.parametrize(
+    ("tenant", "path"),
+    [
+        ("{daily: {usd: -1}}", "tenants.t.daily.usd"),
+        ("{daily: {tokens: 1.5}}", "tenants.t.daily.tokens"),
+        ("{daily: {euros: 1}}", "tenants.t.daily.euros"),
+        ("{weight: 0}", "tenants.t.weight"),
+    ],
+)
+def test_a_wrong_budget_is_named_with_its_line(tenant: str, path: str) -> None:
+    with pytest.raises(InvalidRegistry) as caught:
+        models_file.parse(f"models: {{a: {{model: openai/a}}}}\ntenants:\n  t: {tenant}\n")
+    assert [(fault.line, fault.path) for fault in caught.value.faults] == [(3, path)]

@@ -33,11 +33,12 @@ def usage(message: usage_pb2.Usage) -> Usage:
         prompt_tokens=message.prompt_tokens,
         completion_tokens=message.completion_tokens,
         cost_usd=message.cost_usd if message.HasField("cost_usd") else None,
-        models={name: _model_usage(one) for name, one in message.models.items()},
+        models={name: model_usage(one) for name, one in message.models.items()},
     )
 
 
-def _model_usage(one: usage_pb2.ModelUsage) -> ModelUsage:
+def model_usage(one: usage_pb2.ModelUsage) -> ModelUsage:
+    """Decode one model's share, or that of a group of calls."""
     return ModelUsage(
         llm_calls=one.llm_calls,
         cached_calls=one.cached_calls,

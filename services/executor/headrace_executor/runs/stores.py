@@ -132,8 +132,8 @@ class UpkeepStore(Protocol):
     async def partition(self, today: date, *, ahead_days: int, keep_days: int) -> tuple[int, int]:
         """Add the partitions of the next days and drop old ones; how many of each."""
 
-    async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int) -> int:
-        """Remove old rows that no partition holds."""
+    async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int, keep_usage_days: int) -> int:
+        """Remove old rows that no partition holds, and keep by day what the runs cost."""
 
 
 class Hints(Protocol):

@@ -56,6 +56,8 @@ class Accepted:
 class _Waiting:
     submission: Submission
     done: asyncio.Future[Accepted]
+    refusal: errors.ServiceError | None = None
+    """Raised instead of making a new run."""
 
     def answer(self, accepted: Accepted) -> None:
         """Tell the caller, if it is still there."""
@@ -94,16 +96,16 @@ class Submitter:
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
 
-    async def submit(self, submission: Submission) -> Accepted:
-        """Make a run durable, or find the one that an equal request made.
+    async def submit(self, submission: Submission, *, refusal: errors.ServiceError | None = None) -> Accepted:
+        """Make a run durable, or find the one that an equal request made; with `refusal` no new one is made.
 
         Raises NotFound (session), FailedPrecondition (the request id was used for another request), ResourceExhausted
-        (the queue is full) and `StoreAway`.
+        (the queue is full), `refusal` and `StoreAway`.
         """
         if len(self._queue) >= MAX_WAITING:
             metrics.REFUSED.labels("submitting").inc()
             raise errors.ResourceExhausted("too many submissions at once", reason="SUBMITTING", retry_after_s=1.0)
-        waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(submission, asyncio.get_running_loop().create_future(), refusal)
         self._queue.append(waiting)
         self._arrived.set()
         return await waiting.done
@@ -172,6 +174,8 @@ class Submitter:
             ahead = of_tenant.get(waiting.submission.tenant_id, 0)
             try:
                 accepted = self._judge(waiting.submission, facts, batch_ahead=len(fresh), tenant_ahead=ahead)
+                if accepted is None and waiting.refusal is not None:
+                    raise waiting.refusal
             except errors.ServiceError as error:
                 metrics.REFUSED.labels(error.reason).inc()
                 waiting.fail(error)

@@ -40,6 +40,7 @@ class UpkeepLimits:
     partitions_ahead_days: int = 3
     log_retention_days: int = 7
     run_retention_days: int = 30
+    usage_retention_days: int = 400
 
 
 class Upkeep:
@@ -122,6 +123,7 @@ class Upkeep:
             datetime.now(UTC).date(),
             keep_log_days=limits.log_retention_days,
             keep_run_days=limits.run_retention_days,
+            keep_usage_days=limits.usage_retention_days,
         )
 
 

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres.claims import TURNS
+from headrace_executor.adapters.postgres.usage import ADD_DAYS, FIGURES, day_of, models
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import Notice, Waiting
 
@@ -35,6 +36,24 @@ WITH n AS (
 )
 INSERT INTO events (run_id, first_seq, last_seq, final, data)
 SELECT run_id, last_seq, last_seq, false, event FROM told RETURNING run_id::text
+"""
+# What a run cost outlives it: it leaves runs and is added to its day in one statement, so that it always counts once.
+_EXPIRE_RUNS = f"""
+WITH gone AS (
+    DELETE FROM runs WHERE run_id IN
+        (SELECT run_id FROM runs WHERE run_id < $1 AND finished_at IS NOT NULL ORDER BY run_id LIMIT $2)
+    RETURNING run_id, tenant_id, kind, usage
+), spent AS (
+    SELECT g.tenant_id, {day_of("g.run_id")} AS day, g.kind, m.key AS model, {FIGURES}
+    FROM gone g CROSS JOIN LATERAL {models("g.usage")} m
+), added AS ({
+    ADD_DAYS.format(
+        rows='''SELECT tenant_id, day, kind, model, sum(llm_calls), sum(cached_calls), sum(prompt_tokens),
+                   sum(completion_tokens), CASE WHEN bool_and(cost_usd IS NOT NULL) THEN sum(cost_usd) END
+            FROM spent GROUP BY tenant_id, day, kind, model ORDER BY tenant_id, day, kind, model'''
+    )
+})
+SELECT run_id FROM gone
 """
 _PARTITIONS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -106,8 +125,11 @@ class UpkeepStore:
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             await connection.execute(f"DROP TABLE IF EXISTS {name}")
 
-    async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int) -> int:
-        """Remove old rows that no partition holds: logs in the default one, finished runs, long-dead executors."""
+    async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int, keep_usage_days: int) -> int:
+        """Remove old rows that no partition holds: logs in the default one, finished runs, usage, long-dead executors.
+
+        What the runs cost is kept by day, kind and model.
+        """
         log_end = ids.first_of(today - timedelta(days=keep_log_days))
         run_end = ids.first_of(today - timedelta(days=keep_run_days))
         await self._pool.fetch("DELETE FROM executors WHERE lease_until < now() - interval '1 hour'")
@@ -117,14 +139,14 @@ class UpkeepStore:
             log_end,
             DELETE_BATCH,
         )
-        runs = await self._pool.fetch(
-            """DELETE FROM runs WHERE run_id IN
-               (SELECT run_id FROM runs WHERE run_id < $1 AND finished_at IS NOT NULL ORDER BY run_id LIMIT $2)
-               RETURNING 1""",
-            run_end,
+        runs = await self._pool.fetch(_EXPIRE_RUNS, run_end, DELETE_BATCH)
+        days = await self._pool.fetch(
+            """DELETE FROM usage_days WHERE (tenant_id, day, kind, model) IN
+               (SELECT tenant_id, day, kind, model FROM usage_days WHERE day < $1 LIMIT $2) RETURNING 1""",
+            today - timedelta(days=keep_usage_days),
             DELETE_BATCH,
         )
-        return len(logs) + len(runs)
+        return len(logs) + len(runs) + len(days)
 
 
 def _name(day: date) -> str:
