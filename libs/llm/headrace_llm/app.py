@@ -1,10 +1,11 @@
-"""Wires a `ModelClient`: models file, Redis, gate, LiteLLM."""
+"""Wires a `ModelClient`: models file, Redis, cache, gate, LiteLLM."""
 
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from headrace_llm import models_file
+from headrace_llm.cache.app import cached
 from headrace_llm.client import ModelClient
 from headrace_llm.errors import Fault, InvalidRegistry
 from headrace_llm.gate import PacedGate
@@ -18,7 +19,7 @@ from headrace_llm.settings import LlmSettings
 async def model_client(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[ModelClient]:
     """A client that may be used at once. LiteLLM is imported beside it; a call that comes earlier waits for that.
 
-    `registry` stands in for the models file. Raises `InvalidRegistry` for a file that cannot be used.
+    `registry` stands in for the models file. Raises `InvalidFile` for a file that cannot be used.
     """
     from headrace_llm.adapters import litellm_provider, redis_gate
 
@@ -33,7 +34,8 @@ async def model_client(settings: LlmSettings, registry: Registry | None = None) 
     async with aclosing(client):
         provider.start()
         try:
-            yield Models(known, gate, provider, _rules(settings))
+            async with cached(Models(known, gate, provider, _rules(settings)), settings) as models:
+                yield models
         finally:
             await gate.close()
             await provider.close()
