@@ -37,8 +37,8 @@ def headrace(
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What the command runs with."""
-    return {**os.environ, "HEADRACE_HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1"}
+    """What the command runs with. No cache: tests ask the same again and count the calls."""
+    return {**os.environ, "HEADRACE_HOME": str(home), "HEADRACE_LLM_CACHE": "false", "COLUMNS": "200", "NO_COLOR": "1"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ async def models(server: OpenAiServer, redis_url: str, monkeypatch: pytest.Monke
         ModelEntry(id="closed", model="openai/closed", api_base="http://127.0.0.1:9/v1"),
         ModelEntry(id="nowhere", model="nosuchprovider/x"),
     ]
-    settings = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url), silence_s=0.5)
+    settings = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url), silence_s=0.5, cache=False)
     async with app.model_client(settings, Registry.of(entries)) as client:
         yield client
 

@@ -1,14 +1,17 @@
-"""Wires a `ModelClient`: models file, Redis, gate, LiteLLM."""
+"""Wires a `ModelClient`: models file, Redis, cache, gate, LiteLLM."""
 
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from headrace_runtime.tasks import guard
 
 from headrace_llm import models_file
 from headrace_llm.breaker import BreakerRules
 from headrace_llm.budgeted import BudgetedModels
+from headrace_llm.cache.app import cached
+from headrace_llm.client import ModelClient
 from headrace_llm.errors import Fault, InvalidRegistry
 from headrace_llm.gate.paced import PacedGate, process_id
 from headrace_llm.job import Rules
@@ -18,12 +21,28 @@ from headrace_llm.settings import LlmSettings
 from headrace_llm.spending import Budgets
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process that asks models has of the library."""
+
+    client: ModelClient
+    """Cache, then budgets, then the gate and the provider."""
+    budgets: Budgets
+
+
 @asynccontextmanager
-async def model_client(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[BudgetedModels]:
+async def model_client(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[ModelClient]:
     """A client that may be used at once. LiteLLM is imported beside it; a call that comes earlier waits for that.
 
-    `registry` stands in for the models file. Raises `InvalidRegistry` for a file that cannot be used.
+    `registry` stands in for the models file. Raises `InvalidFile` for a file that cannot be used.
     """
+    async with model_parts(settings, registry) as parts:
+        yield parts.client
+
+
+@asynccontextmanager
+async def model_parts(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[Parts]:
+    """As `model_client`, with the budgets for who can prove what was spent. Raises `InvalidFile`."""
     from headrace_llm.adapters import litellm_provider, redis_budgets, redis_gate
 
     known = registry or load_registry(settings)
@@ -50,7 +69,9 @@ async def model_client(settings: LlmSettings, registry: Registry | None = None) 
             tasks.start(budgets.tend(), name="budgets")
         try:
             models = Models(known, gate, provider, _rules(settings))
-            yield BudgetedModels(models, budgets, default_max_tokens=settings.default_max_tokens)
+            paid = BudgetedModels(models, budgets, default_max_tokens=settings.default_max_tokens)
+            async with cached(paid, settings) as outermost:
+                yield Parts(outermost, budgets)
         finally:
             await budgets.close()
             await gate.close()

@@ -68,7 +68,8 @@ class ChatRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further parameters in OpenAI's words (top_p, stop, seed, tool_choice, response_format …), passed on as they are."""
     cache: bool | None = None
-    """Whether an exact repetition may be answered from the cache: None means at temperature 0 and without tools."""
+    """Whether an exact repetition may be answered from the cache: None means at temperature 0, without tools and without
+    options that vary answers."""
 
 
 @dataclass(frozen=True, slots=True)

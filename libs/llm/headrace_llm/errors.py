@@ -22,7 +22,9 @@ ServiceError (headrace_runtime.errors)
 └── Aborted
     └── InvalidAnswer         the answer does not satisfy the schema
 
-InvalidRegistry               a models.yaml that cannot be used; raised at start, never by a call
+InvalidFile                   raised at start, never by a call
+├── InvalidRegistry           a models.yaml that cannot be used
+└── InvalidWarmUp             a warm-up list that cannot be used
 """
 
 from collections.abc import Sequence
@@ -177,7 +179,7 @@ def class_of(error: errors.ServiceError) -> ErrorClass:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One wrong place in models.yaml."""
+    """One wrong place in a file."""
 
     line: int
     """From 1; 0 when it concerns the file as a whole."""
@@ -186,10 +188,18 @@ class Fault:
     message: str
 
 
-class InvalidRegistry(InvalidSettings):
-    """A models.yaml with every fault that it has, one a line."""
+class InvalidFile(InvalidSettings):
+    """A file with every fault that it has, one a line."""
 
     def __init__(self, source: str, faults: Sequence[Fault]) -> None:
         lines = [f"{source}:{f.line}: {f.path + ': ' if f.path else ''}{f.message}" for f in faults]
         super().__init__("\n".join(lines))
         self.faults = tuple(faults)
+
+
+class InvalidRegistry(InvalidFile):
+    """A models.yaml that cannot be used."""
+
+
+class InvalidWarmUp(InvalidFile):
+    """A list of requests to warm up with that cannot be used."""

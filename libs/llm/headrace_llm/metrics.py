@@ -43,3 +43,19 @@ BUDGET_FALLBACK = Gauge(
     "headrace_llm_budget_fallback", "1 while Redis is away and this process keeps to its share of what tenants had left."
 )
 WARM_UP_SECONDS = Gauge("headrace_llm_warm_up_seconds", "How long LiteLLM's import took; 0 before it has ended.")
+CACHE = Counter(
+    "headrace_llm_cache_total",
+    "Requests by model and outcome: hit_process, hit_redis, joined (to another's call), miss, bypass.",
+    ["model", "outcome"],
+)
+CACHE_ENTRIES = Gauge("headrace_llm_cache_entries", "Answers in this process's cache.")
+CACHE_BYTES = Gauge("headrace_llm_cache_bytes", "Bytes of them.")
+CACHE_AWAY = Gauge("headrace_llm_cache_away", "1 while Redis is away and nothing is shared with other processes.")
+CACHE_NOT_SHARED = Counter(
+    "headrace_llm_cache_not_shared_total",
+    "Answers not kept in Redis, by reason: too_large, no_room, unreadable.",
+    ["reason"],
+)
+CACHE_WARMED = Counter(
+    "headrace_llm_cache_warmed_total", "Requests of the warm-up list, by outcome: asked, cached, failed.", ["outcome"]
+)

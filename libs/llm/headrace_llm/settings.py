@@ -60,3 +60,32 @@ class LlmSettings(BaseSettings):
     """A call that its deadline ends is the model's failure if it had so long, and three times the model's usual time."""
     default_max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Tokens of an answer that are reserved at the gate when the caller does not bound it."""
+    cache: bool = True
+    """Whether exact repetitions are answered from the cache (`ChatRequest.cache` says which) and asked only once."""
+    cache_ttl_s: Annotated[float, Field(gt=0, le=30 * 86400)] = 3600.0
+    """How long an answer is kept."""
+    cache_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
+    """Answers that this process keeps."""
+    cache_bytes: Annotated[int, Field(ge=0, le=2**34)] = 16 * 2**20
+    """Memory that they may take."""
+    cache_redis_bytes: Annotated[int, Field(ge=0, le=2**40)] = 32 * 2**20
+    """Memory that the answers of all tenants may take in Redis. Keep it well below Redis's maxmemory: what Redis evicts
+    by itself are the gate's keys first, as they live shortest."""
+    cache_value_bytes: Annotated[int, Field(ge=0, le=2**26)] = 256 * 2**10
+    """Largest answer, compressed, that is kept in Redis."""
+    cache_timeout_s: Annotated[float, Field(gt=0, le=10)] = 0.2
+    """Longest that one question to Redis may take before the cache does without it for `redis_retry_s`."""
+    cache_join_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The part of its deadline that a request waits for the same request of another, before it asks by itself."""
+    cache_lease_s: Annotated[float, Field(ge=0.3, le=600)] = 3.0
+    """How soon others ask in the place of a process that died; a living one renews its lease."""
+    cache_poll_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    """How often who waits for another process looks, in case that the message was lost."""
+    warm_up_file: Path | None = None
+    """Requests to have answered at the start; `headrace_llm.cache.warm_up_file` has its format."""
+    warm_up_entries: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Requests that it may have."""
+    warm_up_s: Annotated[float, Field(gt=0, le=86400)] = 600.0
+    """How long warming up may take; what is left then is left out."""
+    warm_up_call_s: Seconds = 60.0
+    """The deadline of each of its requests."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
-from headrace_llm.app import model_client
+from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
 from headrace_runtime import channels, serve
@@ -37,8 +37,8 @@ async def service(
     async with AsyncExitStack() as stack:
         budgets = None
         if models is None:
-            own = await stack.enter_async_context(model_client(LlmSettings()))
-            models, budgets = own, own.budgets
+            own = await stack.enter_async_context(model_parts(LlmSettings()))
+            models, budgets = own.client, own.budgets
         client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 

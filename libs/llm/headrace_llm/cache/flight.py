@@ -1,0 +1,107 @@
+"""One call to a model and everybody in this process who waits for its answer."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any
+
+from headrace_llm.cache import policy
+from headrace_llm.client import Completion, Restarted
+from headrace_llm.errors import ProviderUnavailable
+
+Pilot = Callable[["Flight"], Coroutine[Any, Any, Completion]]
+"""Asks the model: adds the pieces as they come, returns the answer."""
+
+
+class Flight:
+    """A call that lives as long as somebody waits for it. The last one to leave before its end breaks it off.
+
+    One rider pays, that is, gets the answer with what it cost: the first while it waits, else whoever gets it first.
+    """
+
+    def __init__(self, pilot: Pilot) -> None:
+        self._pieces: list[str | Restarted] = []
+        self._begin = 0
+        self._end: Completion | Exception | None = None
+        self._news = asyncio.Event()
+        self._riders: set[object] = set()
+        self._payer: object | None = None
+        self._task = asyncio.get_running_loop().create_task(self._fly(pilot), name="llm flight")
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._end is not None
+
+    def add(self, piece: str | Restarted) -> None:
+        """Hand a piece to all riders. What comes before a `Restarted` is void, and later riders are spared it."""
+        if isinstance(piece, Restarted):
+            self._begin = len(self._pieces)
+        self._pieces.append(piece)
+        self._tell()
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have `call` called at its end."""
+        self._task.add_done_callback(lambda _: call())
+
+    async def ride(
+        self, *, patience_s: float | None = None, limit_s: float | None = None
+    ) -> AsyncGenerator[str | Restarted | Completion, None]:
+        """The pieces so far and those to come, then the answer. Raises what the call raises.
+
+        Raises `TimeoutError` when nothing came within `patience_s`, or the end not within `limit_s`.
+        """
+        rider = object()
+        self._riders.add(rider)
+        self._payer = self._payer or rider
+        begin = at = self._begin
+        now = asyncio.get_running_loop().time()
+        until = None if limit_s is None else now + limit_s
+        first_until = until if patience_s is None else now + patience_s
+        try:
+            while self._end is None or at < len(self._pieces):
+                while at < len(self._pieces):
+                    yield self._pieces[at]
+                    at += 1
+                if self._end is None:
+                    async with asyncio.timeout_at(until if at > begin else first_until):
+                        await self._news.wait()
+            if isinstance(self._end, Exception):
+                raise self._end
+            end = self._share(rider, self._end)
+        finally:
+            await self._leave(rider)
+        yield end
+
+    def _share(self, rider: object, end: Completion) -> Completion:
+        self._payer = self._payer or rider
+        return end if self._payer is rider else policy.Kept.of(end).completion(end.model)
+
+    async def _leave(self, rider: object) -> None:
+        self._riders.discard(rider)
+        if self._end is not None:
+            return
+        if self._payer is rider:
+            self._payer = None
+        if not self._riders:
+            self._end = _broken_off()
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _fly(self, pilot: Pilot) -> None:
+        try:
+            self._end = await pilot(self)
+        except Exception as error:  # noqa: BLE001 -- the riders raise it
+            self._end = error
+        except BaseException:
+            self._end = _broken_off()
+            raise
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+def _broken_off() -> ProviderUnavailable:
+    return ProviderUnavailable("the call that was waited for was broken off")
