@@ -26,15 +26,16 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submission]]) -> Response:
-    """Take a place, submit, and stream the run from its first event."""
+    """Take a place, submit if admitted, and stream the run from its first event."""
 
     async def source() -> Source:
         submission = await prepare()
         opened = None
-        try:
-            run, opened = await edge.runs.start(submission)
-        except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
-            run = await edge.runs.submit(submission)
+        async with edge.admission.place(submission):
+            try:
+                run, opened = await edge.runs.start(submission)
+            except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
+                run = await edge.runs.submit(submission)
         events = edge.watcher.follow(caller.tenant, run.run_id, after=0, opened=opened)
         return Source(run.run_id, events, wait_for_first=False)
 
