@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from headrace_edge.model import KindCost, ModelState, Quota
 from headrace_edge.quota.desk import Decision, Desk, DeskLimits, Outcome
 from headrace_edge.quota.forecast import Demand
-from headrace_edge.quota.promises import Claim
+from headrace_edge.quota.promises import BookLimits, Claim
 
 POLL_S = 0.5
 """How old the desk's signals may be."""
@@ -39,6 +39,8 @@ class Load:
     drop: tuple[float, float, float] = (0.0, 0.0, 1.0)
     """From when until when the quota is only this part of itself."""
     priority: str = "interactive"
+    tenants: tuple[float, ...] = (1.0,)
+    """How much each offers, in proportion."""
 
     def rpm_at(self, now: float) -> float:
         """The quota at a time."""
@@ -70,6 +72,8 @@ class Report:
     possible: float = 0.0
     waits_s: list[float] = field(default_factory=list)
     """From acceptance to the first call, of each accepted run."""
+    calls_of: dict[int, int] = field(default_factory=dict)
+    """Calls granted to each tenant while the overload lasted."""
     accepted_per_minute: dict[int, int] = field(default_factory=dict)
     """First requests taken on, by minute of the overload."""
 
@@ -77,6 +81,12 @@ class Report:
     def kept(self) -> float:
         """The part of the promised who were served when they returned as told."""
         return self.returned_accepted / max(1, self.returned)
+
+    @property
+    def jain(self) -> float:
+        """Jain's index of what the tenants were served: 1 is equal, 1/n is one for all."""
+        served = list(self.calls_of.values())
+        return sum(served) ** 2 / (len(served) * sum(one * one for one in served))
 
     @property
     def used(self) -> float:
@@ -90,6 +100,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Run:
+    tenant: int
     accepted_at: float
     calls: int
     started: bool = False
@@ -101,7 +112,7 @@ class Overload:
     def __init__(self, load: Load, *, seed: int = 1, limits: DeskLimits | None = None) -> None:
         self._load = load
         self._random = random.Random(seed)
-        self._desk = Desk(limits or DeskLimits())
+        self._desk = Desk(limits or DeskLimits(book=BookLimits(tenants=len(load.tenants))))
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._now = 0.0
@@ -130,7 +141,8 @@ class Overload:
         runs_per_s = load.rpm / 60 / (sum(CALLS) / len(CALLS)) * (load.factor if overloaded else 0.1)
         self._at(self._now + self._random.expovariate(runs_per_s), self._arrive)
         self.report.arrivals += 1
-        claim = Claim("t", str(self.report.arrivals))
+        tenant = self._random.choices(range(len(load.tenants)), load.tenants)[0]
+        claim = Claim(f"t{tenant}", str(self.report.arrivals))
         decision = self._ask(claim)
         if decision.accepted:
             self.report.newcomers_accepted += 1
@@ -162,7 +174,7 @@ class Overload:
         demand = Demand("conversation", self._load.priority, ())
         decision = self._desk.decide(quota, demand, claim, counted_at=asked_at, now=self._now)
         if decision.accepted:
-            self._queue.append(_Run(self._now, self._random.choice(CALLS)))
+            self._queue.append(_Run(int(claim.tenant[1:]), self._now, self._random.choice(CALLS)))
             self._start()
         return decision
 
@@ -209,6 +221,7 @@ class Overload:
             self._at(self._next_grant, self._grant)
         if self._now <= self._load.overload_s:
             self.report.granted += 1
+            self.report.calls_of[run.tenant] = self.report.calls_of.get(run.tenant, 0) + 1
         if not run.started:
             run.started = True
             self.report.waits_s.append(self._now - run.accepted_at)

@@ -72,7 +72,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,
-            admission=RunAdmission(_signals(settings, runs, listed), _desk_limits(settings)),
+            admission=RunAdmission(_signals(settings, runs, listed), _desk_limits(settings, keys)),
             readiness=Readiness(probes, frozenset({"executor"}), _version(), drain, settings.health_ttl_s),
             drain=drain,
         )
@@ -96,7 +96,7 @@ def _signals(settings: Settings, runs: ExecutorRuns, listed: ExecutorCatalog) ->
     return Signals(runs, listed, timeout_s=settings.admission_signals_timeout_s, stale_s=settings.admission_stale_s)
 
 
-def _desk_limits(settings: Settings) -> DeskLimits:
+def _desk_limits(settings: Settings, keys: auth.Keys | None) -> DeskLimits:
     return DeskLimits(
         patience_s={one: getattr(settings, f"admission_patience_{one}_s") for one in PRIORITIES},
         guessed_calls=settings.admission_calls_per_run,
@@ -107,6 +107,7 @@ def _desk_limits(settings: Settings) -> DeskLimits:
             max_s=settings.admission_max_retry_s,
             grace_s=settings.admission_grace_s,
             share=settings.admission_promised_share,
+            tenants=keys.tenants if keys else 1,
         ),
     )
 

@@ -203,6 +203,15 @@ def test_newcomers_are_served_however_long_the_overload_lasts(rpm: float) -> Non
     assert report.overflow > 0
 
 
+@pytest.mark.parametrize(("rpm", "others", "least"), [(60.0, 1, 0.85), (600.0, 1, 0.95), (600.0, 4, 0.9)])
+def test_a_tenant_that_offers_twenty_times_more_is_served_hardly_more(rpm: float, others: int, least: float) -> None:
+    report = Overload(Load(rpm=rpm, overload_s=600, tenants=(20.0, *[1.0] * others)), seed=5).run()
+
+    assert report.jain >= least
+    assert report.kept >= 0.9
+    assert report.used >= 0.95
+
+
 def test_promises_are_mostly_kept_through_an_unannounced_drop_of_the_quota() -> None:
     report = Overload(Load(rpm=600, overload_s=600, drop=(300, 360, 0.4)), seed=4).run()
 

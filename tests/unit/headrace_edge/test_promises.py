@@ -1,6 +1,7 @@
 """The book of promises: never more than there is, each kept once, bounded."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from headrace_edge.quota.promises import EARLY_S, Book, BookLimits, Claim, Promise
@@ -18,17 +19,19 @@ def book_one(book: Book, claim: Claim, *, now: float = 0.0, calls: float = 2.0, 
 
 
 @given(
+    st.integers(1, 3),
     st.floats(1, 1000),
     st.lists(st.tuples(st.floats(0, 30), st.floats(0.05, 10), st.floats(0, 20)), min_size=1, max_size=60),
 )
 def test_no_more_is_promised_for_any_time_than_the_promised_share_can_serve(
-    rpm: float, steps: list[tuple[float, float, float]]
+    tenants: int, rpm: float, steps: list[tuple[float, float, float]]
 ) -> None:
-    book, now, made = Book(LIMITS), 0.0, []
+    book, now = Book(replace(LIMITS, tenants=tenants)), 0.0
+    made: list[tuple[float, float]] = []
     for number, (later, calls, not_before) in enumerate(steps):
         now += later
         promise = book.promise(
-            Claim(f"t{number % 3}", str(number)), model="m", calls=calls, rpm=rpm, not_before_s=not_before, now=now
+            Claim(f"t{number % tenants}", str(number)), model="m", calls=calls, rpm=rpm, not_before_s=not_before, now=now
         )
         if promise is not None:
             made.append((promise.due, calls))
@@ -37,8 +40,8 @@ def test_no_more_is_promised_for_any_time_than_the_promised_share_can_serve(
         for until, _ in made:
             if since <= until:
                 promised = sum(calls for due, calls in made if since <= due <= until)
-                # Times are rounded up to whole seconds: what is due in a window was booked in one longer by that second.
-                assert promised <= rpm / 60 * LIMITS.share * (until - since + 1) + most + 1e-6
+                # Times are rounded up to whole seconds, and seconds are given whole.
+                assert promised <= rpm / 60 * LIMITS.share * (until - since + 2) + most + 1e-6
 
 
 def test_a_promise_is_a_whole_number_of_seconds_away_and_at_least_one() -> None:
@@ -117,6 +120,21 @@ def test_what_was_consumed_for_nothing_is_put_back() -> None:
 
     assert len(book) == 1
     assert book.consume(claim, now=taken.due + 2) is taken
+
+
+def test_of_several_tenants_one_that_asks_for_everything_leaves_room_for_another() -> None:
+    book = Book(BookLimits(tenants=2))
+    greedy = [book_one(book, Claim("greedy", str(n))).due for n in range(200)]
+    modest = [book_one(book, Claim("modest", str(n))).due for n in range(20)]
+
+    assert greedy[19] == pytest.approx(20 * 2 / 0.8 * 2, abs=1)
+    assert modest[0] <= 8
+    assert modest[19] <= 20 * 2 / 0.8 * 3 + 1
+
+
+def test_a_tenant_that_is_alone_may_take_all_that_is_promised() -> None:
+    book = Book(BookLimits(tenants=1))
+    assert [book_one(book, Claim("t", str(n))).due for n in range(4)] == [3, 5, 8, 10]
 
 
 def test_each_model_has_its_own_capacity() -> None:

@@ -9,7 +9,10 @@ from enum import StrEnum
 from headrace_edge.model import PRIORITIES, Quota
 from headrace_edge.quota.forecast import Demand, Forecast, forecast
 from headrace_edge.quota.promises import Book, BookLimits, Claim, Promise
+from headrace_edge.quota.shares import Shares
 
+FAVOUR = 0.8
+"""A tenant that had its share already is refused at this part of the patience: what is free then is for the others."""
 LATE = 1.5
 """Who has a promise is served even if the wait has grown to this many times what others are refused for."""
 FREE_CALLS = 0.05
@@ -117,6 +120,7 @@ class Desk:
         self._limits = limits
         self._uncounted = Uncounted()
         self._probed = -math.inf
+        self._shares = Shares()
         self.book = Book(limits.book)
 
     def decide(self, quota: Quota | None, demand: Demand, claim: Claim, *, counted_at: float, now: float) -> Decision:
@@ -129,9 +133,11 @@ class Desk:
             return Decision(Outcome.BLIND)
         if seen.breaker_open:
             return self._failing(seen, claim, now)
+        self._shares.ask(claim.tenant, now=now)
         promise = self.book.consume(claim, now=now)
-        if not self._in_time(seen, demand.priority, promised=promise is not None):
+        if not self._in_time(seen, demand.priority, claim.tenant, promised=promise is not None):
             return self._refuse(seen, demand.priority, claim, now, broken=promise is not None)
+        self._shares.serve(claim.tenant, seen.calls, now=now)
         self._uncounted.add(seen.model, demand.priority, seen.calls, now=now)
         if promise is not None:
             return Decision(Outcome.RETURNED, seen, promise)
@@ -142,10 +148,11 @@ class Desk:
         if decision.promise is not None and decision.accepted:
             self.book.restore(decision.promise, now=now)
 
-    def _in_time(self, seen: Forecast, priority: str, *, promised: bool) -> bool:
+    def _in_time(self, seen: Forecast, priority: str, tenant: str, *, promised: bool) -> bool:
         if seen.rpm <= 0 or seen.calls < FREE_CALLS:
             return True
-        return seen.wait_s <= self._limits.patience_s[priority] * (LATE if promised else 1.0)
+        part = LATE if promised else FAVOUR if self._shares.has_its_share(tenant) else 1.0
+        return seen.wait_s <= self._limits.patience_s[priority] * part
 
     def _refuse(self, seen: Forecast, priority: str, claim: Claim, now: float, *, broken: bool) -> Decision:
         excess_s = seen.wait_s - self._limits.patience_s[priority]

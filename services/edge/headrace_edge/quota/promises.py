@@ -8,6 +8,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from headrace_edge.quota.calendar import Calendar
+
 EARLY_S = 1.0
 """Who comes this much too early is served: times are told in whole seconds, rounded up."""
 
@@ -24,6 +26,8 @@ class BookLimits:
     """How long after its time a promise is kept."""
     share: float = 0.8
     """The part of the capacity that is promised; the rest is for who comes for the first time."""
+    tenants: int = 1
+    """How many there are. Of several none may take so much of a time that another, coming later, finds nothing left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,10 @@ class Book:
     _by_claim: dict[Claim, deque[Promise]] = field(default_factory=dict)
     _by_due: deque[Promise] = field(default_factory=deque)
     _by_tenant: dict[str, int] = field(default_factory=dict)
-    _booked_until: dict[str, float] = field(default_factory=dict)
-    """By model: the promised share of its capacity is given away up to here."""
+    _calendars: dict[str, Calendar] = field(default_factory=dict)
+    """By model, what of its time is promised."""
+    _lanes: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By tenant and model, until when the tenant has taken what it may of the promised share."""
     _open: int = 0
 
     def __len__(self) -> int:
@@ -74,12 +80,16 @@ class Book:
             return mine[0]
         if self._open >= self.limits.promises or self._by_tenant.get(claim.tenant, 0) >= self.limits.per_tenant:
             return None
-        free = max(self._booked_until.get(model, 0.0), now + not_before_s)
-        end = free + calls * 60 / (rpm * self.limits.share)
-        wait_s = max(1, math.ceil(end - now))
-        if wait_s > self.limits.max_s:
+        work_s, latest = calls * 60 / rpm, now + self.limits.max_s
+        lane = max(self._lanes.get(claim.tenant, {}).get(model, 0.0), now + not_before_s)
+        lane_end = lane + work_s / (self.limits.share * self._part(claim.tenant))
+        calendar = self._calendars.setdefault(model, Calendar(self.limits.share))
+        calendar.forget(now)
+        end = calendar.book(lane, work_s, until=latest) if lane_end <= latest else None
+        if end is None:
             return None
-        self._booked_until[model] = end
+        self._lanes.setdefault(claim.tenant, {})[model] = lane_end
+        wait_s = max(1, math.ceil(max(end, lane_end) - now))
         made = Promise(claim, now + wait_s, model)
         self._by_due.append(made)
         self._note(made)
@@ -122,6 +132,12 @@ class Book:
         self.expire(now)
         return max(0.0, self._by_due[0].due - now) if self._by_due else None
 
+    def _part(self, tenant: str) -> float:
+        """The part of the promised share that a tenant may take: as many others share it, and one more may come."""
+        if self.limits.tenants == 1:
+            return 1.0
+        return 1 / (len(self._by_tenant.keys() | {tenant}) + 1)
+
     def _note(self, promise: Promise, *, first: bool = False) -> None:
         mine = self._by_claim.setdefault(promise.claim, deque())
         mine.appendleft(promise) if first else mine.append(promise)
@@ -139,4 +155,5 @@ class Book:
         self._by_tenant[tenant] -= 1
         if not self._by_tenant[tenant]:
             del self._by_tenant[tenant]
+            self._lanes.pop(tenant, None)
         self._open -= 1
