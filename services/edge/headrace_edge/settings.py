@@ -77,8 +77,8 @@ class Settings(ServiceSettings):
     admission_patience_interactive_s: Seconds = 60
     """An interactive run that would wait longer for its first model call is refused."""
     admission_patience_standard_s: Seconds = 300
-    admission_patience_background_s: Seconds = 600
-    """Keep it below the executors' run deadline, which counts the waiting."""
+    admission_patience_background_s: Seconds = 500
+    """Half as much again must be below the executors' run deadline, which counts the waiting."""
     admission_calls_per_run: Annotated[float, Field(gt=0, le=1000)] = 2
     """Model calls that a run is taken to make before one of its kind has finished."""
     admission_share: Annotated[float, Field(gt=0, le=1)] = 1.0

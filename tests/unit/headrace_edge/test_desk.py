@@ -172,6 +172,22 @@ def test_with_a_model_that_keeps_failing_one_run_in_a_while_finds_out_whether_it
     assert ask(desk, failing, who="1", now=1000 + PROBE_S + 1).retry_after_s > BREAKER_S - PROBE_S - 2
 
 
+def test_a_run_that_asks_no_model_is_not_held_up_by_a_failing_one() -> None:
+    free = {"conversation": KindCost(calls_per_run=0, seconds_per_run=0.1)}
+    assert all(
+        ask(Desk(DeskLimits()), quota(kinds=free, models={"m": gate(breaker_open=True)})).outcome is Outcome.ACCEPTED
+        for _ in range(3)
+    )
+
+
+def test_calls_at_the_gate_are_those_of_running_runs_and_count_once() -> None:
+    waits = [
+        forecast(quota(running=10, models={"m": gate(**one)}), CHAT, pending={}, guessed_calls=2)
+        for one in ({"queue_depth": 8}, {"queue_depth": 8, "queued": {"interactive": 8}}, {})
+    ]
+    assert [one.calls_ahead for one in waits if one] == [10, 10, 10]
+
+
 def test_a_failing_model_without_a_limit_is_refused_too() -> None:
     desk = Desk(DeskLimits())
     failing = quota(models={"m": gate(breaker_open=True, effective_rpm=0.0)})

@@ -24,6 +24,15 @@ def test_equal_ones_are_all_entitled() -> None:
     assert not any(shares.has_its_share(one) for one in ("a", "b", "c"))
 
 
+def test_asking_alone_is_no_service() -> None:
+    shares = Shares()
+    shares.serve("a", 1, now=0)
+    for _ in range(10_000):
+        shares.ask("b", now=0)
+    assert shares.has_its_share("a")
+    assert not shares.has_its_share("b")
+
+
 def test_what_was_served_long_ago_counts_less() -> None:
     shares = Shares()
     shares.serve("a", 10, now=0)
@@ -40,6 +49,15 @@ def test_who_does_not_ask_any_more_is_forgotten_and_takes_no_share() -> None:
     shares.ask("here", now=20 * HALF_LIFE_S)
     shares.ask("here", now=40 * HALF_LIFE_S)
     assert len(shares) == 1
+
+
+def test_however_long_nobody_asks_it_goes_on() -> None:
+    shares = Shares()
+    for now in (1e9, 1e9 + 1, 5e9, 5e9 + 1):
+        shares.serve("a", 3, now=now)
+        shares.serve("b", 1, now=now)
+    assert shares.has_its_share("a")
+    assert not shares.has_its_share("b")
 
 
 def test_tenants_are_bounded() -> None:

@@ -33,7 +33,7 @@ class DeskLimits:
     """How long runs may wait, and what is promised."""
 
     patience_s: Mapping[str, float] = field(
-        default_factory=lambda: dict(zip(PRIORITIES, (60.0, 300.0, 600.0), strict=True))
+        default_factory=lambda: dict(zip(PRIORITIES, (60.0, 300.0, 500.0), strict=True))
     )
     """By priority: a run that would wait longer for its first call is refused."""
     guessed_calls: float = 2.0
@@ -131,7 +131,7 @@ class Desk:
             seen = forecast(quota, demand, pending=self._uncounted.calls, guessed_calls=self._limits.guessed_calls)
         if seen is None:
             return Decision(Outcome.BLIND)
-        if seen.breaker_open:
+        if seen.breaker_open and seen.calls >= FREE_CALLS:
             return self._failing(seen, claim, now)
         self._shares.ask(claim.tenant, now=now)
         promise = self.book.consume(claim, now=now)

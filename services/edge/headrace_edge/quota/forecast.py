@@ -69,7 +69,7 @@ def _of_model(
     ahead = _at_gate(gate, before) + sum(pending.get((name, one), 0.0) for one in before)
     if name == quota.default_model:  # the counts of runs do not tell their models: most name none
         mean = _mean_calls(quota, guessed_calls)
-        started = max(0.0, quota.running * mean * REMAINING - sum(gate.queued.values()))
+        started = max(0.0, quota.running * mean * REMAINING - max(gate.queue_depth, sum(gate.queued.values())))
         ahead += (position - 1) * mean + started
     rpm = _rpm(gate, demand.priority, before)
     wait_s = (ahead * 60 / rpm + gate.cooling_s) if rpm > 0 else 0.0
