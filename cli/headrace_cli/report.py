@@ -110,7 +110,7 @@ def quota_lines(quota: Mapping[str, Json] | None) -> list[str]:
     wait = f", the oldest for {quota['oldest_wait_s']:.1f} s" if quota.get("oldest_wait_s") else ""
     lines = [f"runs: {quota.get('running', 0)} running; waiting: {', '.join(facts)}{wait}"]
     for name, gate in models.items():
-        figures = [f"{key} {value:g}" for key, value in gate.items() if isinstance(value, int | float) and value]
+        figures = [f"{key} {value:g}" for key, value in gate.items() if type(value) in (int, float) and value]
         lines.append(f"{name}: {', '.join(figures) or 'idle'}")
     return lines
 

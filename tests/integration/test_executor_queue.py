@@ -3,6 +3,8 @@
 import asyncio
 import random
 from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import asyncpg
@@ -12,10 +14,13 @@ from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.ports import Journal
 from headrace_executor.runs import ids
+from headrace_llm.client import ModelSignals
+from headrace_llm.client import Priority as CallPriority
 from headrace_postgres.pool import open_pool
 
 from tests.support import agui
 from tests.support.executor_durable import ScriptedPipeline, eventually, executor, refused, settings
+from tests.support.models import ScriptedModels
 
 
 async def hold(journal: Journal, step: str) -> None:
@@ -205,6 +210,37 @@ async def test_a_waiting_run_hears_of_its_place_as_it_changes(postgres_url: str)
         await listening
     agui.check(told)
     assert told[1]["value"].keys() == {"position", "expected_wait_s", "limited_by"}
+
+
+async def test_a_waiting_run_hears_of_the_quota_when_that_is_what_it_waits_for(postgres_url: str) -> None:
+    gate = ModelSignals("big", effective_rpm=6, queue_depth=3, expected_wait_s={CallPriority.INTERACTIVE: 30.0})
+    models = ScriptedModels(gate_signals=[gate])
+    async with executor(settings(postgres_url, slots=1), ScriptedPipeline(before=hold), models) as one:
+        await one.submit()
+        waiting = await one.submit(priority=pb.PRIORITY_INTERACTIVE)
+        async with aclosing(one.watch(waiting.run_id)) as events:
+            told = await anext(event["value"] async for _, event in events if event.get("name") == "headrace.queued")
+    assert told == {"position": 1, "expected_wait_s": 30.0, "limited_by": "quota"}
+
+
+async def test_signals_tell_what_runs_of_each_kind_took_and_a_new_process_knows_it(postgres_url: str) -> None:
+    async with executor(settings(postgres_url), ScriptedPipeline()) as one:
+        for _ in range(3):
+            await one.get((await one.submit()).run_id, wait_s=20)
+
+        async def told() -> list[pb.KindSignals]:
+            return list((await one.runs.QueueSignals(pb.QueueSignalsRequest())).kinds)
+
+        await eventually(lambda: _learned(told, calls=4))
+    async with executor(settings(postgres_url), ScriptedPipeline()) as another:
+        signals = await another.runs.QueueSignals(pb.QueueSignalsRequest())
+        assert signals.default_model == "big"
+        assert [(kind.kind, kind.calls_per_run) for kind in signals.kinds] == [(pb.RUN_KIND_CONVERSATION, 4)]
+        assert signals.kinds[0].seconds_per_run > 0
+
+
+async def _learned(told: Callable[[], Awaitable[list[pb.KindSignals]]], *, calls: float) -> bool:
+    return [(kind.kind, kind.calls_per_run) for kind in await told()] == [(pb.RUN_KIND_CONVERSATION, calls)]
 
 
 async def test_signals_count_the_queue_and_the_fleet(postgres_url: str) -> None:

@@ -12,9 +12,8 @@ from headrace_llm import budgets
 from headrace_llm.adapters.redis_budgets import KEEP_S, PREFIX, RedisCounters
 from headrace_llm.adapters.redis_gate import connect
 from headrace_llm.app import model_client
-from headrace_llm.budgeted import BudgetedModels
 from headrace_llm.budgets import Amount, Ceiling
-from headrace_llm.client import ChatRequest, Message
+from headrace_llm.client import ChatRequest, Message, ModelClient
 from headrace_llm.errors import BudgetSpent
 from headrace_llm.registry import DailyBudget, ModelEntry, Price, Registry, TenantEntry
 from headrace_llm.settings import LlmSettings
@@ -140,13 +139,13 @@ async def _flush(url: str) -> None:
 
 
 @asynccontextmanager
-async def client(redis_url: str, **daily: float) -> AsyncIterator[tuple[BudgetedModels, OpenAiServer]]:
+async def client(redis_url: str, **daily: float) -> AsyncIterator[tuple[ModelClient, OpenAiServer]]:
     """The real client before a real HTTP server."""
     async with openai_server() as server:
         price = Price(prompt_usd_per_million=1000, completion_usd_per_million=1000)
         entry = ModelEntry(id="local", model="openai/local", api_base=server.base_url, price=price)
         tenants = {"t": TenantEntry(daily=DailyBudget.model_validate(daily))}
-        settings = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url), fallback_share=0.5)
+        settings = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url), fallback_share=0.5, cache=False)
         async with model_client(settings, Registry.of([entry], tenants=tenants)) as models:
             yield models, server
 

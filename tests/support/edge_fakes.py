@@ -89,6 +89,9 @@ class FakeExecutor(
         self.watch_error: errors.ServiceError | None = None
         self.breaks: list[int] = []
         """Each entry breaks one WatchRun after that many batches."""
+        self.signals: pb.QueueSignalsResponse | errors.ServiceError | None = _signals()
+        """What QueueSignals answers; None hangs."""
+        self.signals_asked = 0
         self.batch = 1_000
         self.metadata: list[tuple[str, str]] = []
         self.chat: Sequence[Step] = ()
@@ -201,10 +204,13 @@ class FakeExecutor(
         return pb.CancelRunResponse(run=found.run)
 
     async def QueueSignals(self, request: pb.QueueSignalsRequest, context: Context) -> pb.QueueSignalsResponse:
-        answer = pb.QueueSignalsResponse(queued_interactive=2, running=1, slots_per_replica=8, replicas=1)
-        answer.time.GetCurrentTime()
-        answer.models.append(pb.ModelSignals(model="small", granted_rpm=60, effective_rpm=45, throttled_ratio=0.25))
-        return answer
+        self.signals_asked += 1
+        if self.signals is None:
+            await asyncio.Event().wait()
+        if isinstance(self.signals, errors.ServiceError):
+            raise self.signals
+        assert self.signals is not None
+        return self.signals
 
     def _session(self, tenant: str, session_id: str) -> pb.Session | None:
         found = self.sessions.get(session_id)
@@ -271,6 +277,13 @@ class FakeExecutor(
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
         tool = pb.Tool(name="calculator", description="Adds.", input_schema=b'{"type":"object"}')
         return pb.ListToolsResponse(tools=[tool])
+
+
+def _signals() -> pb.QueueSignalsResponse:
+    answer = pb.QueueSignalsResponse(queued_interactive=2, running=1, slots_per_replica=8, replicas=1)
+    answer.time.GetCurrentTime()
+    answer.models.append(pb.ModelSignals(model="small", granted_rpm=60, effective_rpm=45, throttled_ratio=0.25))
+    return answer
 
 
 class FakeRag(rag_pb2_grpc.RagServiceServicer):

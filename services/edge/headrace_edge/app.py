@@ -24,6 +24,11 @@ from headrace_edge.limits import Rates, Streams, Work
 from headrace_edge.middleware.admission import AdmissionMiddleware
 from headrace_edge.middleware.authentication import AuthenticationMiddleware
 from headrace_edge.middleware.requests import RequestMiddleware
+from headrace_edge.model import PRIORITIES
+from headrace_edge.quota.admission import RunAdmission
+from headrace_edge.quota.desk import DeskLimits
+from headrace_edge.quota.promises import BookLimits
+from headrace_edge.quota.signals import Signals
 from headrace_edge.readiness import Readiness
 from headrace_edge.routes import (
     catalog,
@@ -69,17 +74,19 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             "executor": HealthProbe(executor, timeout_s=settings.health_timeout_s),
             "rag": HealthProbe(rag, timeout_s=settings.health_timeout_s),
         }
+        listed = ExecutorCatalog(executor, to_executor)
         edge = Edge(
             settings=settings,
             runs=runs,
             sessions=ExecutorSessions(executor, to_executor),
-            catalog=ExecutorCatalog(executor, to_executor),
+            catalog=listed,
             chats=ExecutorChats(executor, to_executor),
             documents=RagDocuments(rag, to_rag, search_timeout_s=settings.search_timeout_s),
             usage=ExecutorUsage(executor, to_executor),
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,
+            admission=RunAdmission(_signals(settings, runs, listed), _desk_limits(settings, keys)),
             readiness=Readiness(probes, frozenset({"executor"}), _version(), drain, settings.health_ttl_s),
             drain=drain,
         )
@@ -96,6 +103,26 @@ def _keys(settings: Settings) -> auth.Keys | None:
         os.environ,
         requests_per_minute=settings.requests_per_minute,
         max_streams=settings.max_streams_per_key,
+    )
+
+
+def _signals(settings: Settings, runs: ExecutorRuns, listed: ExecutorCatalog) -> Signals:
+    return Signals(runs, listed, timeout_s=settings.admission_signals_timeout_s, stale_s=settings.admission_stale_s)
+
+
+def _desk_limits(settings: Settings, keys: auth.Keys | None) -> DeskLimits:
+    return DeskLimits(
+        patience_s={one: getattr(settings, f"admission_patience_{one}_s") for one in PRIORITIES},
+        guessed_calls=settings.admission_calls_per_run,
+        share=settings.admission_share,
+        book=BookLimits(
+            promises=settings.admission_max_promises,
+            per_tenant=settings.admission_max_promises_per_tenant,
+            max_s=settings.admission_max_retry_s,
+            grace_s=settings.admission_grace_s,
+            share=settings.admission_promised_share,
+            tenants=keys.tenants if keys else 1,
+        ),
     )
 
 

@@ -75,6 +75,11 @@ class Keys:
     def __init__(self, entries: Sequence[tuple[bytes, Caller]]) -> None:
         self._entries = tuple(entries)
 
+    @property
+    def tenants(self) -> int:
+        """How many tenants have a key."""
+        return len({caller.tenant for _, caller in self._entries})
+
     def find(self, key: str) -> Caller | None:
         """The caller whose key it is. Takes the same time whichever key it is, and if it is none."""
         digest = hashlib.sha256(key.encode()).digest()

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from headrace_edge import ports
 from headrace_edge.draining import Drain
 from headrace_edge.limits import Streams
+from headrace_edge.quota.admission import RunAdmission
 from headrace_edge.readiness import Readiness
 from headrace_edge.settings import Settings
 from headrace_edge.waiting import Waiter
@@ -29,6 +30,7 @@ class Edge:
     watcher: Watcher
     waiter: Waiter
     streams: Streams
+    admission: RunAdmission
     readiness: Readiness
     drain: Drain
 

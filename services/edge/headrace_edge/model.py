@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RunKind = Literal["conversation", "workflow", "page", "patch", "quiz", "document"]
 RunStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+PRIORITIES = ("interactive", "standard", "background")
+"""Those further left go first."""
 ENDED: frozenset[RunStatus] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -85,6 +87,14 @@ class Accepted(Answer):
     run_id: str
     status: RunStatus
     links: dict[str, str]
+    queue: "QueuePlace | None" = Field(None, description="Absent when nothing is to be waited for.")
+
+
+class QueuePlace(Answer):
+    """What a run waits for, as far as it can be foreseen."""
+
+    position: int = Field(description="1 is next.")
+    expected_wait_s: float
 
 
 class Intent(Answer):
@@ -190,6 +200,15 @@ class ModelState(Answer):
     throttled_ratio: float
     seconds_per_call: float
     throttled: bool
+    configured_rpm: float = Field(0.0, description="0 when no limit is configured.")
+    queued: dict[str, int] = Field(default_factory=dict, description="Waiting calls by priority.")
+    expected_wait_s: dict[str, float] = Field(
+        default_factory=dict, description="How long a call that came now would wait, by priority."
+    )
+    cooling_s: float = Field(0.0, description="What is left of the pause after a 429.")
+    shared: bool = Field(True, description="False while each process keeps to its own share.")
+    breaker_open: bool = False
+    cached_ratio: float = 0.0
 
 
 class ModelEntry(Answer):
@@ -226,6 +245,20 @@ class Skills(Answer):
     skills: list[Skill]
 
 
+class KindCost(Answer):
+    """What a run of a kind takes on average."""
+
+    calls_per_run: float
+    seconds_per_run: float
+
+
+class Promises(Answer):
+    """Refused runs that were told when to come back, at this edge."""
+
+    open: int = 0
+    next_s: float | None = Field(None, description="Seconds until the next may come; null for none.")
+
+
 class Quota(Answer):
     """The queue and the gates now."""
 
@@ -237,6 +270,9 @@ class Quota(Answer):
     replicas: int
     seconds_per_run: float
     models: dict[str, ModelState]
+    default_model: str = ""
+    kinds: dict[str, KindCost] = Field(default_factory=dict, description="As far as runs of a kind have finished.")
+    promises: Promises = Field(default_factory=Promises)
 
 
 UsageDimension = Literal["day", "model", "kind", "session", "run"]
@@ -378,3 +414,7 @@ class Submission:
     session_id: str = ""
     priority: str = ""
     traceparent: str = ""
+    model: str = ""
+    """Which one the body names; "" means the default."""
+    keyed: bool = False
+    """Whether `request_id` is the client's and not made up."""

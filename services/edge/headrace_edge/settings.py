@@ -76,6 +76,28 @@ class Settings(ServiceSettings):
     watch_max_s: Seconds = 900
     """Longest single WatchRun; it is renewed after that, so that streams spread over new executors."""
 
+    admission_patience_interactive_s: Seconds = 60
+    """An interactive run that would wait longer for its first model call is refused."""
+    admission_patience_standard_s: Seconds = 300
+    admission_patience_background_s: Seconds = 500
+    """Half as much again must be below the executors' run deadline, which counts the waiting."""
+    admission_calls_per_run: Annotated[float, Field(gt=0, le=1000)] = 2
+    """Model calls that a run is taken to make before one of its kind has finished."""
+    admission_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The part of the quota that this edge may promise; with n edges 1/n."""
+    admission_promised_share: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """The part of that for who was refused and returns; the rest is for who comes for the first time."""
+    admission_max_promises: Count = 20_000
+    admission_max_promises_per_tenant: Count = 10_000
+    admission_max_retry_s: Annotated[float, Field(ge=1, le=86_400)] = 3600
+    """The farthest time that is promised; beyond it 503 without a promise."""
+    admission_grace_s: Seconds = 30
+    """How long after its time a promise is kept."""
+    admission_signals_timeout_s: Seconds = 1
+    """How long a request waits for signals; then it is accepted unseen."""
+    admission_stale_s: Seconds = 5
+    """Older signals refuse nobody."""
+
     health_timeout_s: Seconds = 0.5
     """Deadline of one health check of a service."""
     health_ttl_s: Annotated[float, Field(ge=0, le=10)] = 1

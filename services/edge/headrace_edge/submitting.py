@@ -9,7 +9,7 @@ from headrace_edge.auth import Caller
 from headrace_edge.bodies import MAX_RUN_BODY_BYTES, ConversationBody, RunBody
 from headrace_edge.edge import Edge
 from headrace_edge.middleware.admission import too_large
-from headrace_edge.model import Run, RunKind, Submission
+from headrace_edge.model import QueuePlace, Run, RunKind, Submission
 from headrace_edge.policy import Fault, Problem
 from headrace_edge.problems import Refused
 
@@ -19,11 +19,16 @@ DEFAULT_WORKSPACE = "default"
 
 async def submit(
     edge: Edge, caller: Caller, body: RunBody, *, kind: RunKind, execute: bool, idempotency_key: str | None, priority: str
-) -> Run:
-    """Submit a run. `priority` holds when the body names none. Raises Refused, ServiceError."""
-    return await edge.runs.submit(
-        await prepared(edge, caller, body, kind=kind, execute=execute, idempotency_key=idempotency_key, priority=priority)
+) -> tuple[Run, QueuePlace | None]:
+    """Submit a run if it is admitted, and say what it waits for. `priority` holds when the body names none.
+
+    Raises Refused, ServiceError.
+    """
+    made = await prepared(
+        edge, caller, body, kind=kind, execute=execute, idempotency_key=idempotency_key, priority=priority
     )
+    async with edge.admission.place(made) as place:
+        return await edge.runs.submit(made), place
 
 
 async def prepared(
@@ -41,6 +46,8 @@ async def prepared(
         session_id=body.session_id or "",
         priority=body.priority or priority,
         traceparent=context.traceparent(),
+        model=(body.model or "") if isinstance(body, ConversationBody) else "",
+        keyed=idempotency_key is not None,
     )
     require_size(made)
     return made

@@ -75,7 +75,15 @@ def endpoints(
     settings: Settings, durable: Durable, client: ModelClient, chats: Chats, budgets: Budgets | None = None
 ) -> tuple[serve.Endpoint, ...]:
     """The gRPC services over a running durable half."""
-    executor = ExecutorServicer(durable.runs, durable.watchers, durable.queue, signals=client.signals, slots=settings.slots)
+    executor = ExecutorServicer(
+        durable.runs,
+        durable.watchers,
+        durable.queue,
+        signals=client.signals,
+        default_model=client.registry.default,
+        costs=durable.costs,
+        slots=settings.slots,
+    )
     return (
         serve.Endpoint(f"{PACKAGE}.ExecutorService", executor, pb_grpc.add_ExecutorServiceServicer_to_server),
         serve.Endpoint(

@@ -12,6 +12,7 @@ from headrace_runtime.errors import InvalidArgument, Violation
 
 from headrace_executor.model import Priority, Run, RunKind, RunState
 from headrace_executor.runs import ids
+from headrace_executor.runs.costs import KindCost
 from headrace_executor.runs.records import Session, SessionMessage
 
 DEFAULT_PAGE = 50
@@ -93,6 +94,11 @@ def signals(value: ModelSignals) -> pb.ModelSignals:
         breaker_open=value.breaker_open,
         cached_ratio=value.cached_ratio,
     )
+
+
+def kind_signals(kind: RunKind, cost: KindCost) -> pb.KindSignals:
+    """Encode what runs of a kind take."""
+    return pb.KindSignals(kind=f"RUN_KIND_{kind.name}", calls_per_run=cost.calls, seconds_per_run=cost.seconds)
 
 
 def timestamp(value: datetime) -> Timestamp:

@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from headrace_llm.client import ModelClient
+import structlog
+from headrace_llm.client import ModelClient, ModelSignals
+from headrace_llm.client import Priority as CallPriority
 from headrace_postgres.pool import Pool, open_pool
 from headrace_runtime.tasks import Guard, guard
 
@@ -20,9 +22,12 @@ from headrace_executor.adapters.postgres.submissions import SubmissionStore
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.adapters.postgres.usage import UsageStore
 from headrace_executor.adapters.redis_hints import NoHints, RedisHints
-from headrace_executor.policy import QueueLimits
+from headrace_executor.errors import StoreAway, StoreRefused
+from headrace_executor.model import Priority
+from headrace_executor.policy import Pace, QueueLimits
 from headrace_executor.ports import Pipeline, Sessions
 from headrace_executor.runs.chat_usage import ChatUsage
+from headrace_executor.runs.costs import KindCosts
 from headrace_executor.runs.driver import Driver
 from headrace_executor.runs.feeds import FeedLimits, Hub
 from headrace_executor.runs.flush import Flusher
@@ -39,8 +44,12 @@ from headrace_executor.usage import Budgets
 
 WORK_CONNECTIONS = 4
 """For flushes, claims, submissions and the heartbeat, which must not wait behind requests."""
+RECALLED_RUNS = 256
+"""Runs of the table that a new process learns from."""
 DRAIN_MARGIN = 0.25
 """The part of `drain_s` that is kept for handing back what has not finished."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Durable:
     chat_usage: ChatUsage
     worker: Worker
     lease: Lease
+    costs: KindCosts
     drain_s: float
     failed: asyncio.Future[None]
     """Gets an exception when a loop that must not end has ended."""
@@ -82,6 +92,7 @@ async def open_durable(
         parts = _Parts(settings, work, requests, hints, models, budgets)
         upkeep = parts.upkeep()
         await upkeep.partition()
+        await parts.recall()
         worker = parts.worker(pipeline(parts.sessions))
         stack.push_async_callback(worker.abandon)
         runs = parts.runs(worker, tasks)
@@ -108,6 +119,7 @@ async def open_durable(
             chat_usage,
             worker,
             parts.lease,
+            parts.costs,
             settings.drain_s,
             tasks.failed,
         )
@@ -140,7 +152,26 @@ class _Parts:
         self.flusher = Flusher(FlushStore(work), self.hub, hints, self.lease, token_delay_s=settings.token_delay_s)
         self.tailer = Tailer(self._logs, self.hub, poll_s=settings.watch_poll_s)
         self.watchers = Watchers(self._logs, self.hub, limit=settings.max_watchers)
+        self.costs = KindCosts()
         self.queue = QueueView(self._runs, slots=settings.slots, refresh_s=settings.notice_s)
+
+    async def recall(self) -> None:
+        """Begin with what earlier runs took, if the table tells."""
+        try:
+            self.costs.begin(await self._runs.costs(limit=RECALLED_RUNS))
+        except (StoreAway, StoreRefused) as error:
+            log.warning("costs_unknown", error=type(error).__name__)
+
+    def pace(self, priority: Priority) -> Pace:
+        """The default model's gate, which most runs' calls wait at."""
+        name = self._models.registry.default
+        gate = next((one for one in self._models.signals() if one.model == name), ModelSignals(name))
+        return Pace(
+            rpm=gate.effective_rpm,
+            wait_s=gate.expected_wait_s.get(CallPriority(priority), 0.0),
+            busy=gate.queue_depth > 0 or gate.throttled_ratio > 0,
+            calls_per_run=self.costs.mean_calls(),
+        )
 
     def worker(self, pipeline: Pipeline) -> Worker:
         limits = WorkerLimits(slots=self._settings.slots, poll_s=self._settings.poll_s)
@@ -151,6 +182,7 @@ class _Parts:
             lease=self.lease,
             hub=self.hub,
             hints=self._hints,
+            costs=self.costs,
             limits=limits,
         )
 
@@ -182,7 +214,7 @@ class _Parts:
         return Upkeep(
             UpkeepStore(self._requests),
             queue=self.queue,
-            signals=self._models.signals,
+            pace=self.pace,
             hints=self._hints,
             limits=UpkeepLimits(
                 notice_s=settings.notice_s,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 MAX_TAKEOVERS = 3
 """Owners of a run that may die without a step between them having finished; then the run fails."""
@@ -55,6 +56,36 @@ def expected_wait_s(position: int, fleet: Fleet) -> float:
     """How long a run at a place in the queue (1 is next) waits for a slot, from the mean time of a run."""
     seconds = fleet.seconds_per_run or GUESSED_SECONDS_PER_RUN
     return round(position * seconds / max(1, fleet.slots), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The gate that waiting runs' calls will wait at."""
+
+    rpm: float
+    """0 when no limit is configured."""
+    wait_s: float
+    """What a call that came now would wait there."""
+    busy: bool
+    """Whether calls wait there, or the provider refuses some."""
+    calls_per_run: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How long a run waits for its first call, and for what."""
+
+    wait_s: float
+    limited_by: Literal["slots", "quota"]
+
+
+def expectation(position: int, fleet: Fleet, pace: Pace) -> Expectation:
+    """What a run at a place in the queue (1 is next) waits for: a slot, and the quota of those before it."""
+    slot_s = expected_wait_s(position, fleet)
+    calls = (position - 1) * pace.calls_per_run
+    quota_s = round(pace.wait_s + (calls * 60 / pace.rpm if pace.rpm > 0 else 0.0), 1)
+    quota_binds = quota_s > 0 and (pace.busy or quota_s >= slot_s)
+    return Expectation(max(slot_s, quota_s), "quota" if quota_binds else "slots")
 
 
 def too_many_takeovers(takeovers: int) -> bool:

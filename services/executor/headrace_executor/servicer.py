@@ -12,6 +12,7 @@ from headrace_runtime import errors
 from headrace_executor import codec
 from headrace_executor.model import Priority, Run
 from headrace_executor.runs import ids
+from headrace_executor.runs.costs import KindCosts
 from headrace_executor.runs.queue_view import QueueView
 from headrace_executor.runs.records import RunFilter
 from headrace_executor.runs.watch import Watchers
@@ -33,12 +34,16 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         queue: QueueView,
         *,
         signals: Callable[[], Sequence[ModelSignals]],
+        default_model: str,
+        costs: KindCosts,
         slots: int,
     ) -> None:
         self._runs = runs
         self._watchers = watchers
         self._queue = queue
         self._signals = signals
+        self._default_model = default_model
+        self._costs = costs
         self._slots = slots
 
     async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:  # noqa: N802
@@ -134,4 +139,6 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
             replicas=state.replicas,
             seconds_per_run=state.seconds_per_run,
             models=[codec.signals(one) for one in self._signals()],
+            kinds=[codec.kind_signals(kind, cost) for kind, cost in self._costs.of_kinds().items()],
+            default_model=self._default_model,
         )

@@ -18,7 +18,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADRACE_URL", raising=False)
 
 
-@pytest.mark.parametrize("name", ["up", "down", "status", "logs", "chat", "run", "docs", "usage"])
+@pytest.mark.parametrize("name", ["up", "down", "status", "logs", "chat", "run", "docs", "usage", "quota"])
 def test_the_help_names_every_command_and_each_explains_itself(name: str) -> None:
     assert name in runner.invoke(app, ["--help"]).output
     assert runner.invoke(app, [name, "--help"]).exit_code == 0
@@ -31,7 +31,10 @@ def test_the_help_shows_how_to_begin() -> None:
     assert "--provider dashscope/qwen-max" in output
 
 
-@pytest.mark.parametrize("arguments", [["chat", "hi"], ["docs", "search", "x"], ["logs"], ["usage"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["chat", "hi"], ["docs", "search", "x"], ["logs"], ["usage"], ["quota"], ["quota", "--watch", "--json"]],
+)
 def test_with_nothing_up_a_command_says_so_in_one_line_and_what_to_do(arguments: list[str]) -> None:
     result = runner.invoke(app, arguments)
 

@@ -2,7 +2,7 @@
 
 import pytest
 from headrace_executor import policy
-from headrace_executor.policy import Fleet, QueueLimits
+from headrace_executor.policy import Expectation, Fleet, Pace, QueueLimits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +46,20 @@ def test_who_is_further_back_never_waits_less(position: int, fleet: Fleet) -> No
 
 def test_a_wait_is_guessed_before_any_run_has_finished() -> None:
     assert policy.expected_wait_s(1, Fleet(1, 0.0)) == policy.GUESSED_SECONDS_PER_RUN
+
+
+@pytest.mark.parametrize(
+    ("pace", "expected"),
+    [
+        (Pace(rpm=0, wait_s=0, busy=False, calls_per_run=2), Expectation(5.0, "slots")),
+        (Pace(rpm=600, wait_s=0, busy=False, calls_per_run=2), Expectation(5.0, "slots")),
+        (Pace(rpm=60, wait_s=3, busy=False, calls_per_run=2), Expectation(21.0, "quota")),
+        (Pace(rpm=600, wait_s=1, busy=True, calls_per_run=2), Expectation(5.0, "quota")),
+    ],
+    ids=["no limit", "slots are scarcer", "the quota is scarcer", "calls wait at the gate"],
+)
+def test_a_waiting_run_waits_for_whatever_is_scarcer(pace: Pace, expected: Expectation) -> None:
+    assert policy.expectation(10, FLEET, pace) == expected
 
 
 @pytest.mark.parametrize(("takeovers", "fails"), [(0, False), (1, False), (2, False), (3, True), (9, True)])

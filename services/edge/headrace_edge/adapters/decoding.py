@@ -11,11 +11,14 @@ from headrace_runtime import errors
 
 from headrace_edge import policy, problems
 from headrace_edge.model import (
+    PRIORITIES,
     Failure,
+    KindCost,
     Message,
     ModelEntry,
     ModelState,
     ModelUsage,
+    Quota,
     Run,
     RunKind,
     RunRecord,
@@ -141,7 +144,39 @@ def state(one: pb.ModelSignals) -> ModelState:
         throttled_ratio=one.throttled_ratio,
         seconds_per_call=one.seconds_per_call,
         throttled=one.throttled_ratio > 0,
+        configured_rpm=one.configured_rpm,
+        queued=_by_priority(one, "queued_{}"),
+        expected_wait_s=_by_priority(one, "expected_wait_{}_s"),
+        cooling_s=one.cooling_s,
+        shared=one.shared,
+        breaker_open=one.breaker_open,
+        cached_ratio=one.cached_ratio,
     )
+
+
+def quota(answer: pb.QueueSignalsResponse) -> Quota:
+    """Decode the queue and the gates."""
+    return Quota(
+        time=time(answer.time),
+        queued=_by_priority(answer, "queued_{}"),
+        running=answer.running,
+        oldest_wait_s=answer.oldest_wait_s,
+        slots_per_replica=answer.slots_per_replica,
+        replicas=answer.replicas,
+        seconds_per_run=answer.seconds_per_run,
+        models={one.model: state(one) for one in answer.models},
+        default_model=answer.default_model,
+        kinds={
+            pb.RunKind.Name(one.kind).removeprefix("RUN_KIND_").lower(): KindCost(
+                calls_per_run=one.calls_per_run, seconds_per_run=one.seconds_per_run
+            )
+            for one in answer.kinds
+        },
+    )
+
+
+def _by_priority(message: pb.QueueSignalsResponse | pb.ModelSignals, field: str) -> dict[str, Any]:
+    return {one: getattr(message, field.format(one)) for one in PRIORITIES}
 
 
 def json_value(value: bytes) -> Any:

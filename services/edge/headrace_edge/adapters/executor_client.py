@@ -79,20 +79,7 @@ class ExecutorRuns:
     async def signals(self) -> Quota:
         """See the port."""
         answer: pb.QueueSignalsResponse = await self._caller.repeatable(self._stub.QueueSignals, pb.QueueSignalsRequest())
-        return Quota(
-            time=decoding.time(answer.time),
-            queued={
-                "interactive": answer.queued_interactive,
-                "standard": answer.queued_standard,
-                "background": answer.queued_background,
-            },
-            running=answer.running,
-            oldest_wait_s=answer.oldest_wait_s,
-            slots_per_replica=answer.slots_per_replica,
-            replicas=answer.replicas,
-            seconds_per_run=answer.seconds_per_run,
-            models={one.model: decoding.state(one) for one in answer.models},
-        )
+        return decoding.quota(answer)
 
 
 def _request(submission: Submission) -> pb.SubmitRunRequest:

@@ -30,5 +30,5 @@ async def list_skills(edge: Parts, caller: Reader) -> Skills:
 
 @router.get("/api/quota", response_model=Quota, summary="Read the quota")
 async def get_quota(edge: Parts, caller: Reader) -> Quota:
-    """The queue per priority and each model's gate now."""
-    return await edge.runs.signals()
+    """The queue per priority, each model's gate, what runs of each kind take, and what was promised, now."""
+    return edge.admission.told(await edge.runs.signals())

@@ -29,7 +29,7 @@ async def converse(
     body: ConversationBody, request: Request, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Submit a message and wait for the whole answer. A `build` intent answers with its blueprint, not run."""
-    run = await submit(
+    run, _ = await submit(
         edge, caller, body, kind="conversation", execute=False, idempotency_key=idempotency_key, priority="interactive"
     )
     try:
@@ -78,7 +78,7 @@ async def generate_workflow(
     body: WorkflowBody, request: Request, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Turn a prompt into a blueprint, without running it."""
-    run = await submit(
+    run, _ = await submit(
         edge, caller, body, kind="workflow", execute=False, idempotency_key=idempotency_key, priority="interactive"
     )
     try:

@@ -67,9 +67,11 @@ async def parse_document(
         body=orjson.dumps(value),
         priority="background",
         traceparent=context.traceparent(),
+        keyed=idempotency_key is not None,
     )
     require_size(submission)
-    run = await edge.runs.submit(submission)
+    async with edge.admission.place(submission):
+        run = await edge.runs.submit(submission)
     links = {**policy.links(run.run_id), "document": f"/api/documents/{document_id}?workspace={workspace}"}
     return DocumentAccepted(document_id=document_id, run_id=run.run_id, links=links)
 

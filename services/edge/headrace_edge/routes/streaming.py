@@ -27,7 +27,7 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submission]]) -> Response:
-    """Take a place, submit, and stream the run from its first event."""
+    """Take a place, submit if admitted, and stream the run from its first event."""
 
     async def source() -> Source:
         run_id, events = await started(edge, await prepare())
@@ -37,12 +37,13 @@ def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submis
 
 
 async def started(edge: Edge, submission: Submission) -> tuple[str, AsyncGenerator[Sequence[Event], None]]:
-    """Submit a run and follow it from its first event: its id and its events. Raises ServiceError."""
+    """Submit a run that is admitted and follow it from its first event: its id and events. Raises ServiceError, Refused."""
     opened = None
-    try:
-        run, opened = await edge.runs.start(submission)
-    except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
-        run = await edge.runs.submit(submission)
+    async with edge.admission.place(submission):
+        try:
+            run, opened = await edge.runs.start(submission)
+        except errors.Unavailable:  # the call may have arrived: submitted again under its request id it is the same run
+            run = await edge.runs.submit(submission)
     return run.run_id, edge.watcher.follow(submission.tenant, run.run_id, after=0, opened=opened)
 
 

@@ -21,17 +21,19 @@ from headrace_edge.waiting import ClientGone
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
 
 
-@router.post("/api/tasks", status_code=202, response_model=Accepted, summary="Submit a run")
+@router.post(
+    "/api/tasks", status_code=202, response_model=Accepted, response_model_exclude_none=True, summary="Submit a run"
+)
 async def submit_task(
     body: TaskBody, response: Response, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None
 ) -> Accepted:
     """Take a run on and answer at once; once answered, the run survives."""
-    run = await submit(
+    run, place = await submit(
         edge, caller, body, kind=body.kind, execute=True, idempotency_key=idempotency_key, priority="background"
     )
     links = policy.links(run.run_id)
     response.headers["location"] = links["self"]
-    return Accepted(run_id=run.run_id, status=run.status, links=links)
+    return Accepted(run_id=run.run_id, status=run.status, links=links, queue=place)
 
 
 @router.get("/api/tasks", response_model=Page[Run], summary="List runs, newest first")

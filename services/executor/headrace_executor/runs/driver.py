@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,14 @@ class Stop(enum.Enum):
     LOST = "lost"
 
 
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """How an owner left a run, and what it has cost so far."""
+
+    state: RunState
+    llm_calls: int
+
+
 class Driver:
     """Knows how runs end; keeps nothing between them."""
 
@@ -42,12 +51,14 @@ class Driver:
         self._buffer = buffer
         self._unwind_s = unwind_s
 
-    async def drive(self, claim: Claim, stop: "asyncio.Future[Stop]") -> RunState:
+    async def drive(self, claim: Claim, stop: "asyncio.Future[Stop]") -> Driven:
         """Take a run to its end, or back into the queue, and say which.
 
         Raises `LeaseLost` when it is another executor's by now, `StoreAway` and `StoreRefused` when it could not begin.
         """
-        return await self._drive(claim, stop, await self._journal(claim))
+        journal = await self._journal(claim)
+        state = await self._drive(claim, stop, journal)
+        return Driven(state, journal.usage.total.llm_calls)
 
     async def _journal(self, claim: Claim) -> RunJournal:
         steps, openings = None, Openings()

@@ -140,6 +140,7 @@ class Waiting:
     fence: int
     position: int
     """1 is next."""
+    priority: Priority
     noticed: int
     """The position that its watchers were told last, 0 for none."""
 

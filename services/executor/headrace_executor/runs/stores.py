@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from headrace_executor.model import Failure, Run, RunState, StepRecord
+from headrace_executor.model import Failure, Run, RunKind, RunState, StepRecord
+from headrace_executor.runs.costs import KindCost
 from headrace_executor.runs.records import (
     Beat,
     Chunk,
@@ -96,6 +97,9 @@ class RunStore(Protocol):
 
     async def queue(self) -> QueueState:
         """Count the queue and the fleet."""
+
+    async def costs(self, *, limit: int) -> Mapping[RunKind, KindCost]:
+        """What the newest `limit` runs that succeeded took, by kind."""
 
 
 class SessionStore(Protocol):

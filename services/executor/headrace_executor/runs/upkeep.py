@@ -4,17 +4,17 @@ Every executor does it; each job finds nothing to do where another one was first
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
 import structlog
-from headrace_llm.client import ModelSignals
 from headrace_runtime import errors
 
 from headrace_executor import events, metrics, policy
 from headrace_executor.errors import StoreRefused
+from headrace_executor.model import Priority
 from headrace_executor.runs.queue_view import QueueView
 from headrace_executor.runs.records import Notice
 from headrace_executor.runs.stores import Hints, UpkeepStore
@@ -51,7 +51,7 @@ class Upkeep:
         store: UpkeepStore,
         *,
         queue: QueueView,
-        signals: Callable[[], Sequence[ModelSignals]],
+        pace: Callable[[Priority], policy.Pace],
         hints: Hints,
         limits: UpkeepLimits,
     ) -> None:
@@ -59,7 +59,7 @@ class Upkeep:
         self.end_overdue: Callable[[str, str], Awaitable[None]] = _nobody
         """Fails a queued run, given by tenant and id, whose deadline has passed."""
         self._queue = queue
-        self._signals = signals
+        self._pace = pace
         self._hints = hints
         self._limits = limits
 
@@ -98,12 +98,16 @@ class Upkeep:
             limit=limits.notice_runs, quiet_s=limits.notice_s, waited_s=limits.notice_s * FIRST_NOTICE
         )
         fleet = self._queue.fleet()
-        limited_by = "quota" if any(s.queue_depth or s.throttled_ratio for s in self._signals()) else "slots"
+        paces = {priority: self._pace(priority) for priority in Priority}
         notices = []
         for one in waiting:
             if policy.worth_noticing(told=one.noticed, position=one.position):
-                expected = policy.expected_wait_s(one.position, fleet)
-                value = {"position": one.position, "expected_wait_s": expected, "limited_by": limited_by}
+                expected = policy.expectation(one.position, fleet, paces[one.priority])
+                value = {
+                    "position": one.position,
+                    "expected_wait_s": expected.wait_s,
+                    "limited_by": expected.limited_by,
+                }
                 event = orjson.dumps(events.custom("headrace.queued", value))
                 notices.append(Notice(one.run_id, one.fence, one.position, event))
         told = await self._store.notice(notices) if notices else ()

@@ -12,8 +12,9 @@ from headrace_runtime import context
 
 from headrace_executor import metrics
 from headrace_executor.errors import LeaseLost, StoreAway, StoreRefused
-from headrace_executor.model import RunState
-from headrace_executor.runs.driver import Driver, Stop
+from headrace_executor.model import ClaimedRun, RunState
+from headrace_executor.runs.costs import KindCosts
+from headrace_executor.runs.driver import Driven, Driver, Stop
 from headrace_executor.runs.feeds import Hub
 from headrace_executor.runs.lease import Lease
 from headrace_executor.runs.records import Claim
@@ -54,6 +55,7 @@ class Worker:
         lease: Lease,
         hub: Hub,
         hints: Hints,
+        costs: KindCosts,
         limits: WorkerLimits,
     ) -> None:
         self._driver = driver
@@ -61,6 +63,7 @@ class Worker:
         self._lease = lease
         self._hub = hub
         self._hints = hints
+        self._costs = costs
         self._limits = limits
         self._owned: dict[str, _Owned] = {}
         self._reserved = 0
@@ -202,9 +205,9 @@ class Worker:
         feed.advance(owned.claim.last_seq, ended=False)
         feed.local = True
         started = time.monotonic()
-        state: RunState | None = None
+        driven: Driven | None = None
         try:
-            state = await self._driver.drive(owned.claim, owned.stop)
+            driven = await self._driver.drive(owned.claim, owned.stop)
         except LeaseLost:
             log.warning("run_lost", attempt=run.attempt)
         except (StoreAway, StoreRefused) as error:
@@ -213,12 +216,17 @@ class Worker:
             log.exception("run_broke_off")
         finally:
             feed.local = False
-            metrics.ENDED.labels(state or "lost").inc()
-        if state is None:
+            metrics.ENDED.labels(driven.state if driven else "lost").inc()
+        if driven is None:
             await self._give_up(owned)
-        elif state is not RunState.QUEUED:
-            self._seconds.append(time.monotonic() - started)
-            metrics.RUN_SECONDS.labels(run.kind.value).observe(time.monotonic() - started)
+        elif driven.state is not RunState.QUEUED:
+            self._finished(run, driven, time.monotonic() - started)
+
+    def _finished(self, run: ClaimedRun, driven: Driven, seconds: float) -> None:
+        self._seconds.append(seconds)
+        metrics.RUN_SECONDS.labels(run.kind.value).observe(seconds)
+        if driven.state is RunState.SUCCEEDED:
+            self._costs.learn(run.kind, calls=driven.llm_calls, seconds=seconds)
 
     async def _give_up(self, owned: _Owned) -> None:
         """Put a run back that may still be ours in the database although nobody works on it."""

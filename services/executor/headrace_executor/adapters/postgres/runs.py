@@ -1,12 +1,16 @@
 """Reads runs and ends those that nobody works on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres import rows
-from headrace_executor.model import Failure, Priority, Run, RunState
+from headrace_executor.model import Failure, Priority, Run, RunKind, RunState
+from headrace_executor.runs.costs import KindCost
 from headrace_executor.runs.records import Chunk, QueueState, RunFilter
+
+NEWEST_RUNS = 20_000
+"""Runs that are looked through for those that succeeded; before them many may wait."""
 
 _LIST = f"""
 SELECT {rows.RUN_COLUMNS} FROM runs r
@@ -38,6 +42,14 @@ RIGHT JOIN (
     FROM executors WHERE lease_until > now()
 ) f ON true
 GROUP BY f.replicas, f.slots, f.seconds_per_run
+"""
+_COSTS = """
+SELECT kind, count(*)::integer AS runs, avg(calls)::double precision AS calls, avg(seconds)::double precision AS seconds
+FROM (SELECT kind, (convert_from(usage, 'UTF8')::jsonb ->> 'llm_calls')::integer AS calls,
+             extract(epoch FROM finished_at - started_at) AS seconds
+      FROM (SELECT * FROM runs ORDER BY run_id DESC LIMIT $2) newest
+      WHERE state = 'succeeded' AND started_at IS NOT NULL AND usage <> '' ORDER BY run_id DESC LIMIT $1) r
+GROUP BY kind
 """
 
 
@@ -109,3 +121,8 @@ class RunStore:
             slots=row["slots"],
             seconds_per_run=row["seconds_per_run"],
         )
+
+    async def costs(self, *, limit: int) -> Mapping[RunKind, KindCost]:
+        """What the newest `limit` runs that succeeded took, by kind."""
+        found = await self._pool.fetch(_COSTS, limit, NEWEST_RUNS)
+        return {RunKind(row["kind"]): KindCost(row["runs"], row["calls"], row["seconds"]) for row in found}

@@ -7,6 +7,7 @@ from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres.claims import TURNS
 from headrace_executor.adapters.postgres.usage import ADD_DAYS, FIGURES, day_of, models
+from headrace_executor.model import Priority
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import Notice, Waiting
 
@@ -16,8 +17,8 @@ DELETE_BATCH = 1_000
 """Rows that one retention statement removes."""
 
 _WAITING = f"""
-SELECT t.run_id::text, t.fence, t.position, r.noticed_position AS noticed
-FROM (SELECT run_id, fence, row_number() OVER (ORDER BY priority, share, run_id) AS position
+SELECT t.run_id::text, t.fence, t.position, t.priority, r.noticed_position AS noticed
+FROM (SELECT run_id, fence, priority, row_number() OVER (ORDER BY priority, share, run_id) AS position
       FROM ({TURNS}) q ORDER BY position LIMIT $1) t
 JOIN runs r USING (run_id)
 WHERE r.created_at < now() - $3 * interval '1 second'
@@ -70,7 +71,10 @@ class UpkeepStore:
     async def waiting(self, *, limit: int, quiet_s: float, waited_s: float) -> Sequence[Waiting]:
         """Of the first `limit` queued runs those that waited `waited_s` seconds and heard nothing for `quiet_s`."""
         found = await self._pool.fetch(_WAITING, limit, quiet_s, waited_s)
-        return [Waiting(row["run_id"], row["fence"], row["position"], row["noticed"]) for row in found]
+        return [
+            Waiting(row["run_id"], row["fence"], row["position"], Priority(row["priority"]), row["noticed"])
+            for row in found
+        ]
 
     async def notice(self, notices: Sequence[Notice]) -> Sequence[str]:
         """Append an event to each run that still waits, and return those."""

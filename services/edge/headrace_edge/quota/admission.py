@@ -1,0 +1,134 @@
+"""Takes runs on or refuses them at the edge: signals in, problems and metrics out; `desk` decides."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from headrace_runtime import errors
+
+from headrace_edge import metrics
+from headrace_edge.model import Promises, QueuePlace, Quota, Submission
+from headrace_edge.policy import Problem
+from headrace_edge.problems import Refused
+from headrace_edge.quota.desk import Decision, Desk, DeskLimits, Outcome
+from headrace_edge.quota.forecast import Demand, Forecast
+from headrace_edge.quota.promises import Claim
+from headrace_edge.quota.signals import Signals, Snapshot
+
+TWINS = 4
+"""Promises for equal requests without an Idempotency-Key: they may be several callers'."""
+REMEMBERED_KEYS = 10_000
+"""Accepted Idempotency-Keys whose repetition is not refused; of more the oldest are forgotten."""
+DEFAULT_PRIORITY = "standard"
+LEAST_WAIT_S = 0.1
+"""A shorter wait is not told."""
+
+
+class RunAdmission:
+    """One edge's admission of runs."""
+
+    def __init__(self, signals: Signals, limits: DeskLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._signals = signals
+        self._limits = limits
+        self._desk = Desk(limits)
+        self._clock = clock
+        self._accepted: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    @asynccontextmanager
+    async def place(self, submission: Submission) -> AsyncIterator[QueuePlace | None]:
+        """A place for a run that is submitted inside; None when it need not wait. Raises Refused (429, 503).
+
+        When the submission fails, what was promised to it stays promised.
+        """
+        key = (submission.tenant, submission.request_id)
+        if key in self._accepted:
+            yield None
+            return
+        decision = await self._decide(submission)
+        if not decision.accepted:
+            raise Refused(self._problem(decision, submission.priority or DEFAULT_PRIORITY))
+        try:
+            yield _place(decision.forecast)
+        except errors.ServiceError:
+            self._desk.undo(decision, now=self._clock())
+            raise
+        if submission.keyed:
+            self._remember(key)
+
+    def told(self, quota: Quota) -> Quota:
+        """The quota with this edge's promises."""
+        now = self._clock()
+        promises = Promises(open=len(self._desk.book), next_s=self._desk.book.next_s(now))
+        return quota.model_copy(update={"promises": promises})
+
+    async def _decide(self, submission: Submission) -> Decision:
+        seen = await self._signals.current()
+        decision = self._desk.decide(
+            seen.quota if seen else None,
+            Demand(submission.kind, submission.priority or DEFAULT_PRIORITY, _models(seen, submission.model)),
+            claim_of(submission),
+            counted_at=seen.asked_at if seen else 0.0,
+            now=self._clock(),
+        )
+        metrics.ADMISSIONS.labels(decision.outcome).inc()
+        metrics.PROMISES.set(len(self._desk.book))
+        return decision
+
+    def _remember(self, key: tuple[str, str]) -> None:
+        self._accepted[key] = None
+        if len(self._accepted) > REMEMBERED_KEYS:
+            self._accepted.popitem(last=False)
+
+    def _problem(self, decision: Decision, priority: str) -> Problem:
+        metrics.REFUSED.labels("quota").inc()
+        seen = decision.forecast
+        assert seen is not None
+        retry_s = decision.retry_after_s
+        if seen.breaker_open:
+            reason, status = "MODEL_FAILING", 503
+            detail = f"the model {seen.model} keeps failing and is left alone for a while"
+        else:
+            reason, status = "LIMIT_QUOTA", 429 if decision.promise is not None else 503
+            patience_s = self._limits.patience_s[priority]
+            detail = (
+                f"the model {seen.model} grants {seen.rpm:.3g} calls a minute and {seen.calls_ahead:.0f} calls are ahead: "
+                f"this run would wait {seen.wait_s:.0f} s, and {priority} ones may wait {patience_s:.0f} s"
+            )
+        if decision.promise is not None:
+            grace_s = self._limits.book.grace_s
+            detail += (
+                f"; a place is kept from {retry_s} s to {retry_s + grace_s:.0f} s from now for the same request, "
+                "known by its Idempotency-Key or else its body"
+            )
+        elif decision.outcome is Outcome.OVERFLOW:
+            detail += "; too many were promised a place already, so none is kept for this request"
+        extra = {
+            "promised": decision.promise is not None,
+            "queue": {"position": seen.position, "expected_wait_s": round(seen.expected_wait_s, 1)},
+        }
+        return Problem(status, reason, detail, retry_after_s=retry_s, extra=extra)
+
+
+def claim_of(submission: Submission) -> Claim:
+    """By what a refused request is known when it returns."""
+    if submission.keyed:
+        return Claim(submission.tenant, f"key {submission.request_id}")
+    digest = hashlib.blake2b(submission.body, digest_size=16)
+    digest.update(f"\n{submission.kind} {submission.priority} {submission.session_id}".encode())
+    return Claim(submission.tenant, f"body {digest.hexdigest()}", most=TWINS)
+
+
+def _models(seen: Snapshot | None, wanted: str) -> Sequence[str]:
+    """The model that a run asks first and its fallbacks."""
+    if seen is None:
+        return ()
+    first = wanted or seen.quota.default_model
+    return seen.chains.get(first, (first,))
+
+
+def _place(seen: Forecast | None) -> QueuePlace | None:
+    if seen is None or seen.expected_wait_s < LEAST_WAIT_S:
+        return None
+    return QueuePlace(position=seen.position, expected_wait_s=round(seen.expected_wait_s, 1))
