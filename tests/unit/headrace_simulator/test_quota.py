@@ -157,7 +157,7 @@ def test_who_waits_as_long_as_told_is_let_in(
 def test_a_caller_always_ready_gets_what_is_called_allowed(kind: Enforcement, rpm: int, start: int, drop: float) -> None:
     quota = Quota(start / 1000, Limit(kind, rpm=rpm))
     count, now = 0, start / 1000
-    for until, factor in ((30.0, drop), (90.0, 1.0), (150.0, 1.0)):
+    for until, factor in ((31.70005, drop), (88.30005, 1.0), (149.90005, 1.0)):
         end = start / 1000 + until
         while now < end:
             refusal = quota.refusal(now)
