@@ -20,7 +20,12 @@ class Settings(BaseSettings, Profile):
     """A `Profile` and where it is served."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_parse_none_str="null",
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     host: str = "127.0.0.1"
