@@ -14,6 +14,8 @@ from headrace_simulator.meters import MINUTE_S
 from headrace_simulator.simulator import Simulator
 
 WRONG_SETTINGS = 2
+MAX_CONNECTIONS = 10_000
+"""At once; 503 for those beyond."""
 
 
 def main() -> int:
@@ -35,7 +37,7 @@ def main() -> int:
 def serve(wanted: settings.Settings) -> None:
     """Serve until a signal."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_fault)
     begun, epoch = time.monotonic(), time.time()
     minute = epoch % MINUTE_S
     simulator = Simulator(wanted.profile, lambda: time.monotonic() - begun + minute, epoch - minute)
@@ -49,6 +51,7 @@ def serve(wanted: settings.Settings) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
         backlog=4096,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
@@ -56,9 +59,9 @@ def serve(wanted: settings.Settings) -> None:
     uvicorn.Server(config).run()
 
 
-def _is_no_cut(record: logging.LogRecord) -> bool:
-    """A cut answer is meant: uvicorn need not complain."""
-    return "without completing response" not in record.getMessage()
+def _is_no_fault(record: logging.LogRecord) -> bool:
+    """Answers that are cut or never come are meant: uvicorn need not complain."""
+    return not record.getMessage().startswith("ASGI callable returned without")
 
 
 if __name__ == "__main__":

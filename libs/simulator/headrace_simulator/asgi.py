@@ -36,6 +36,10 @@ class _Gone(Exception):
     """The client has left."""
 
 
+class _TooLarge(Exception):
+    """The body has more than `MAX_BODY_BYTES`."""
+
+
 class Application:
     """Serves one `Simulator`."""
 
@@ -60,7 +64,10 @@ class Application:
         with suppress(_Gone):
             route = self._routes.get((scope["method"], scope["path"]))
             if route is not None:
-                await route(scope, receive, send)
+                try:
+                    await route(scope, receive, send)
+                except _TooLarge:
+                    await _answer(send, refusals.invalid(413, f"the body has more than {MAX_BODY_BYTES} bytes"))
                 return
             known = ", ".join(f"{method} {path}" for method, path in self._routes)
             await _answer(send, refusals.invalid(404, f"no such path; there are {known}", code="not_found"))
@@ -127,7 +134,7 @@ class Application:
         await _json(send, self._simulator.report(int(wanted)))
 
     async def _shown(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await _json(send, self._simulator.profile.model_dump(mode="json", exclude_unset=False))
+        await _json(send, self._simulator.profile.to_json())
 
     async def _change(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -210,7 +217,9 @@ async def _body(receive: Receive) -> bytes:
         if size <= MAX_BODY_BYTES:
             parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts) if size <= MAX_BODY_BYTES else b""
+            if size > MAX_BODY_BYTES:
+                raise _TooLarge
+            return b"".join(parts)
 
 
 async def _json(send: Send, value: object) -> None:

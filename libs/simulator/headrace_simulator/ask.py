@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
+from headrace_simulator.instance import NotASchema, smallest
+
 BYTES_PER_TOKEN = 4
 """A prompt's tokens are estimated: a quarter of its UTF-8 bytes, and a few for each message."""
 TOKENS_PER_MESSAGE = 4
@@ -27,10 +31,10 @@ class Ask:
     max_tokens: int | None = None
     stream: bool = False
     include_usage: bool = False
-    schema: Any = None
-    """The answer is to be JSON: of this schema; None is plain text."""
+    json: str | None = None
+    """What is answered when it is to be JSON; None is plain text."""
     tool: str = ""
-    """The function that must be called; "" is none. `schema` is then of its arguments."""
+    """The function that must be called, with `json` as its arguments; "" is none."""
 
 
 def parse(body: object) -> Ask:
@@ -54,7 +58,7 @@ def parse(body: object) -> Ask:
         max_tokens=_max_tokens(body),
         stream=stream,
         include_usage=isinstance(options, Mapping) and _flag(options, "include_usage"),
-        schema=schema if tool else _response_schema(body),
+        json=_instance(schema, "tools") if tool else _instance(_response_schema(body), "response_format"),
         tool=tool,
     )
 
@@ -112,6 +116,15 @@ def _tool(body: Mapping[str, Any]) -> tuple[str, Any]:
         if isinstance(name, str) and name and (choice == "required" or name == wanted):
             return name, function.get("parameters") or {"type": "object"}
     raise BadRequest("tool_choice asks for a function that tools does not have", "tool_choice")
+
+
+def _instance(schema: Any, parameter: str) -> str | None:
+    if schema is None:
+        return None
+    try:
+        return orjson.dumps(smallest(schema)).decode()
+    except (NotASchema, orjson.JSONEncodeError) as error:
+        raise BadRequest(str(error), parameter) from error
 
 
 def _response_schema(body: Mapping[str, Any]) -> Any:

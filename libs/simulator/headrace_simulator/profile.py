@@ -62,7 +62,7 @@ class Faults(_Strict):
     """Answered with `error_status` after the time of a first token."""
     error_status: Annotated[int, Field(ge=500, le=599)] = 500
     hang: Probability = 0.0
-    """Not answered at all: the connection closes after `hang_s`."""
+    """Not answered: after `hang_s`, with a 500."""
     hang_s: Seconds = 600.0
     cut: Probability = 0.0
     """The connection closes in the middle of the answer."""
@@ -119,6 +119,11 @@ class Profile(_Strict):
     latency: Latency = Latency()
     answer: Answer = Answer()
     faults: Faults = Faults()
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings; rules have only what they were given, for absent and null differ there."""
+        rules = [rule.model_dump(mode="json", exclude_unset=True) for rule in self.quotas]
+        return {**self.model_dump(mode="json"), "quotas": rules}
 
     def changed(self, change: object) -> "Profile":
         """With the settings that `change` names: of a group such as latency only those given, a list as a whole.

@@ -8,7 +8,6 @@ import orjson
 
 from headrace_simulator.ask import BYTES_PER_TOKEN, Ask
 from headrace_simulator.fate import Fate
-from headrace_simulator.instance import smallest
 
 _TEXT = (
     "the mill stands where the river bends and its wheel turns as long as the water comes down the race . a gate at the "
@@ -45,8 +44,7 @@ class Send:
 
 def compose(ask: Ask, fate: Fate) -> Reply:
     """What an accepted call is answered."""
-    if ask.schema is not None:
-        text = orjson.dumps(smallest(ask.schema)).decode()
+    if (text := ask.json) is not None:
         pieces = [text[at : at + BYTES_PER_TOKEN] for at in range(0, len(text), BYTES_PER_TOKEN)]
         finish = "tool_calls" if ask.tool else "stop"
     else:
