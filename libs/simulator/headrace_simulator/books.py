@@ -48,7 +48,7 @@ class Series:
     """Counts for each of the last `SERIES_S` seconds."""
 
     def __init__(self) -> None:
-        self._columns = {name: array("L", bytes(8 * SERIES_S)) for name in COLUMNS}
+        self._columns = {name: array("I", bytes(4 * SERIES_S)) for name in COLUMNS}
         self._first = self._last = -1
 
     def add(self, now: float, column: str) -> None:
