@@ -176,6 +176,7 @@ def test_calls_with_a_tag_have_a_book_of_their_own(client: openai.OpenAI, server
     [
         (b"{", "column"),
         (b"[]", "JSON object"),
+        (b'{"model": "m", "messages": [{"content": ' + b"[" * 900 + b"]" * 900 + b"}]}", "recursion"),
         (b'{"messages": [{}]}', "model"),
         (b'{"model": "m", "messages": []}', "messages"),
         (b'{"model": "m", "messages": [{}], "max_tokens": 0}', "max_tokens"),
@@ -188,6 +189,26 @@ def test_a_body_that_is_no_request_gets_one_clear_error(server: SimulatorServer,
 
     assert answer.status_code == 400
     assert word in answer.json()["error"]["message"]
+
+
+def test_a_body_that_is_too_large_is_refused_and_the_connection_goes_on(server: SimulatorServer) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        answer = client.post("/v1/chat/completions", content=b" " * (4 * 1024 * 1024 + 1))
+        after = client.get("/health")
+
+    assert (answer.status_code, after.status_code) == (413, 200)
+
+
+def test_keys_and_models_that_are_not_there_are_refused_as_openai_does(server: SimulatorServer) -> None:
+    server.change(keys=["right"], models=["qwen-max"])
+    with openai.OpenAI(base_url=server.base_url, api_key="wrong", max_retries=0) as client:
+        with pytest.raises(openai.AuthenticationError):
+            client.chat.completions.create(model="qwen-max", messages=HELLO)
+        with pytest.raises(openai.NotFoundError, match="qwen-max"):
+            client.with_options(api_key="right").chat.completions.create(model="m", messages=HELLO)
+        assert [one.id for one in client.models.list()] == ["qwen-max"]
+
+    assert server.report()["total"]["arrivals"] == 0
 
 
 def test_a_setting_that_is_wrong_changes_nothing(server: SimulatorServer) -> None:

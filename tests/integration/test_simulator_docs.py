@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from headrace_cli.embedded.program import free_port
-from headrace_simulator.books import CAUSES, OUTCOMES
+from headrace_simulator.books import OUTCOMES
+from headrace_simulator.policy import CAUSES
 from headrace_simulator.profile import Profile, Rule
 
 from tests.support.simulator_server import SimulatorServer, simulator_server

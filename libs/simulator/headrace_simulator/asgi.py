@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,16 +16,20 @@ from headrace_simulator.books import SERIES_S, Outcome
 from headrace_simulator.policy import Refusal
 from headrace_simulator.profile import Profile
 from headrace_simulator.refusals import Answered, Headers
-from headrace_simulator.reply import Send as Part
 from headrace_simulator.simulator import Call, Simulator, TooManyAccounts
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Route = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_TAG_CHARACTERS = 64
+BODY_S = 30.0
+"""What a client may take to send its body."""
+SEND_S = 60.0
+"""What a client may take to read one part of its answer; then its connection is closed."""
 ANONYMOUS = "anonymous"
 """The key of a caller that sends none."""
 _JSON = (b"content-type", b"application/json")
@@ -40,13 +44,17 @@ class _TooLarge(Exception):
     """The body has more than `MAX_BODY_BYTES`."""
 
 
+class _TooSlow(Exception):
+    """The body has taken more than `BODY_S`."""
+
+
 class Application:
     """Serves one `Simulator`."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
         self._initial = simulator.profile
-        self._routes: dict[tuple[str, str], Callable[[Scope, Receive, Send], Awaitable[None]]] = {
+        self._routes: dict[tuple[str, str], Route] = {
             ("POST", "/v1/chat/completions"): self._chat,
             ("GET", "/v1/models"): self._models,
             ("GET", "/health"): self._health,
@@ -64,13 +72,18 @@ class Application:
         with suppress(_Gone):
             route = self._routes.get((scope["method"], scope["path"]))
             if route is not None:
-                try:
-                    await route(scope, receive, send)
-                except _TooLarge:
-                    await _answer(send, refusals.invalid(413, f"the body has more than {MAX_BODY_BYTES} bytes"))
+                await self._answered(route, scope, receive, _patient(send))
                 return
             known = ", ".join(f"{method} {path}" for method, path in self._routes)
             await _answer(send, refusals.invalid(404, f"no such path; there are {known}", code="not_found"))
+
+    async def _answered(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await route(scope, receive, send)
+        except _TooLarge:
+            await _answer(send, refusals.invalid(413, f"the body has more than {MAX_BODY_BYTES} bytes"))
+        except _TooSlow:
+            await _answer(send, refusals.invalid(408, f"the body did not come within {BODY_S:g} s"))
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -88,7 +101,7 @@ class Application:
                 await _answer(send, refusals.invalid(404, message, code="model_not_found", parameter="model"))
                 return
             outcome = self._simulator.arrive(key, tag, ask)
-        except (orjson.JSONDecodeError, BadRequest, TooManyAccounts) as error:
+        except (orjson.JSONDecodeError, BadRequest, TooManyAccounts, RecursionError) as error:
             parameter = error.parameter if isinstance(error, BadRequest) else None
             await _answer(send, refusals.invalid(400, str(error), parameter=parameter))
             return
@@ -171,7 +184,7 @@ async def _send_reply(
         parts, headers = iter((only,)), [_JSON, (b"content-length", str(len(only.data)).encode()), *extra]
     cut = call.fate.fault == "cut"
     sent = False
-    for part in _until_cut(parts, call) if cut else parts:
+    for part in reply.broken_off(parts, call.reply, call.fate) if cut else parts:
         await _wait(gone, started + part.at_s)
         if not sent:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -184,19 +197,6 @@ async def _send_reply(
     return "completed"
 
 
-def _until_cut(parts: Iterator[Part], call: Call) -> Iterator[Part]:
-    """What is sent of a cut answer: at least its first byte, never its last."""
-    last = next(parts)
-    until = last.at_s + call.fate.cut_at * call.fate.token_s * call.reply.tokens
-    for part in parts:
-        yield last
-        last = part
-        if part.at_s > until:
-            return
-    if last.at_s <= until or not call.reply.tokens:
-        yield Part(last.at_s, last.data[: max(1, len(last.data) // 2)])
-
-
 async def _wait(gone: "asyncio.Future[Message]", until: float) -> None:
     """Raises `_Gone` when the client leaves before."""
     left = until - asyncio.get_running_loop().time()
@@ -206,7 +206,28 @@ async def _wait(gone: "asyncio.Future[Message]", until: float) -> None:
         raise _Gone
 
 
+def _patient(send: Send) -> Send:
+    """`send` for `SEND_S` at most."""
+
+    async def sent(message: Message) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await send(message)
+        except TimeoutError as error:
+            raise _Gone from error
+
+    return sent
+
+
 async def _body(receive: Receive) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(receive)
+    except TimeoutError as error:
+        raise _TooSlow from error
+
+
+async def _read(receive: Receive) -> bytes:
     parts, size = [], 0
     while True:
         message = await receive()

@@ -120,6 +120,15 @@ class Profile(_Strict):
     answer: Answer = Answer()
     faults: Faults = Faults()
 
+    @model_validator(mode="after")
+    def _groups_agree(self) -> "Profile":
+        first: dict[str, dict[str, Any]] = {}
+        for rule in self.quotas:
+            limits = rule.model_dump(exclude_unset=True, exclude={"key", "model", "group"})
+            if rule.group is not None and first.setdefault(rule.group, limits) != limits:
+                raise ValueError(f"the quotas of group {rule.group} are not the same: they share one")
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """All settings; rules have only what they were given, for absent and null differ there."""
         rules = [rule.model_dump(mode="json", exclude_unset=True) for rule in self.quotas]

@@ -100,6 +100,18 @@ def stream(ask: Ask, reply: Reply, fate: Fate, *, call_id: str, created: int, ch
     yield Send(_token_at(fate, reply.tokens), ending + DONE)
 
 
+def broken_off(parts: Iterator[Send], reply: Reply, fate: Fate) -> Iterator[Send]:
+    """What is sent of a cut answer: the parts that are due by then, never all; of the last one half."""
+    until = fate.first_token_s + fate.cut_at * fate.token_s * reply.tokens
+    last = next(parts)
+    for part in parts:
+        yield last
+        if part.at_s > until:
+            return
+        last = part
+    yield Send(last.at_s, last.data[: max(1, len(last.data) // 2)])
+
+
 def _call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": f"call_{call_id}", "type": "function", "function": {"name": name, "arguments": arguments}}
 

@@ -66,6 +66,16 @@ class _Entry:
     accepted: int = 0
     tokens: int = 0
 
+    def change(self, now: float, nominal: Limit, factor: float) -> None:
+        """Grant something else; what starts anew is counted anew."""
+        other = nominal.enforcement != self.nominal.enforcement
+        if other or (nominal.rpm is None) != (self.nominal.rpm is None):
+            self.accepted = 0
+        if other or (nominal.tpm is None) != (self.nominal.tpm is None):
+            self.tokens = 0
+        self.nominal = nominal
+        self.quota.change(now, nominal.times(factor))
+
 
 class Simulator:
     """All keys and models."""
@@ -102,8 +112,7 @@ class Simulator:
             if entry is None:
                 self._entries[name] = _Entry(nominal, Quota(now, nominal.times(self._factor)))
             else:
-                entry.nominal = nominal
-                entry.quota.change(now, nominal.times(self._factor))
+                entry.change(now, nominal, self._factor)
         self._entries = {name: self._entries[name] for name in wanted}
 
     def arrive(self, key: str, tag: str, ask: Ask) -> Call | Refusal:
@@ -241,13 +250,12 @@ class Simulator:
                 entry.quota.change(at, entry.nominal.times(self._factor))
 
     def _factor_at(self, now: float) -> float:
-        passed = 0.0 if self._since is None else now - self._since
-        active = [
-            one.factor
-            for one in self.profile.drops
-            if self._since is not None and one.at_s <= passed < one.at_s + one.for_s
-        ]
-        return self.profile.factor * min(active, default=1.0)
+        begun = self._since
+        if begun is None:
+            return self.profile.factor
+        # The same sums as of the edges: at an edge there must be no doubt which side it is.
+        held = (one.factor for one in self.profile.drops if begun + one.at_s <= now < begun + (one.at_s + one.for_s))
+        return self.profile.factor * min(held, default=1.0)
 
     def _note(self, now: float) -> None:
         self._changes.append((now, self._factor))

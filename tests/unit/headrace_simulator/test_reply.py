@@ -67,3 +67,23 @@ def test_a_prompt_costs_by_its_bytes_and_messages() -> None:
     assert tokens("12345678", "") == 10
     assert tokens("水车磨坊") == 7
     assert tokens([{"type": "text", "text": "12345678"}]) >= 6
+
+
+@given(
+    tokens=st.integers(1, 60), chunk=st.integers(1, 20), cut_at=st.floats(0, 1, exclude_max=True), streamed=st.booleans()
+)
+def test_a_cut_answer_begins_and_never_ends(tokens: int, chunk: int, cut_at: float, streamed: bool) -> None:
+    ask = Ask(model="m", prompt_tokens=1)
+    fate = replace(FATE, tokens=tokens, cut_at=cut_at, fault="cut")
+    composed = reply.compose(ask, fate)
+    if streamed:
+        parts = [*reply.stream(ask, composed, fate, call_id="1", created=1, chunk_tokens=chunk)]
+    else:
+        parts = [reply.whole(ask, composed, fate, call_id="1", created=1)]
+    cut = b"".join(part.data for part in reply.broken_off(iter(parts), composed, fate))
+    complete = b"".join(part.data for part in parts)
+
+    assert cut
+    assert complete.startswith(cut)
+    assert len(cut) < len(complete)
+    assert b"[DONE]" not in cut

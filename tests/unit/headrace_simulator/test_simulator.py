@@ -109,6 +109,24 @@ def test_a_drop_comes_and_goes_at_its_time_also_when_nobody_calls_then() -> None
     assert world.quota()["allowed_requests_smooth"] == pytest.approx(1 + 100 + 80 + 140, abs=0.5)
 
 
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.7, 1.1])
+def test_a_drop_holds_from_its_very_edge(at: float) -> None:
+    world = World(rpm=600, drops=[{"at_s": at, "for_s": at, "factor": 0.4}])
+    world.offer(3, every=0.01)
+
+    assert [one["factor"] for one in world.simulator.report()["factors"]] == [1.0, 0.4, 1.0]
+
+
+def test_another_enforcement_begins_its_count_anew() -> None:
+    world = World(rpm=600)
+    world.offer(10, every=0.01)
+    world.change(enforcement="sliding_minute")
+    world.offer(10, every=0.01)
+    quota = world.quota()
+
+    assert (quota["accepted"], quota["allowed_requests"], quota["goodput"]) == (600, 600, 1.0)
+
+
 def test_rates_that_change_at_runtime_hold_from_then_on() -> None:
     world = World(rpm=600)
     world.offer(5, every=0.01)
@@ -254,7 +272,15 @@ def test_a_change_keeps_what_it_does_not_name_and_settings_survive_being_shown()
 
 
 @pytest.mark.parametrize(
-    "change", [[], {"faults": {"error": 0.6, "cut": 0.6}}, {"rpm": 0}, {"drops": [{"at_s": 1}]}, {"dialect": "latin"}]
+    "change",
+    [
+        [],
+        {"faults": {"error": 0.6, "cut": 0.6}},
+        {"rpm": 0},
+        {"drops": [{"at_s": 1}]},
+        {"dialect": "latin"},
+        {"quotas": [{"group": "a", "rpm": 5}, {"group": "a", "rpm": 6}]},
+    ],
 )
 def test_a_wrong_change_is_refused(change: object) -> None:
     with pytest.raises(ValidationError):
