@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from headrace_cli import connection
 from headrace_cli.client import EdgeClient
+from headrace_cli.embedded import simulator
 from headrace_cli.errors import AlreadyUp, CliError, PartFailed
 from headrace_cli.progress import Progress
 from headrace_cli.screen import Screen
@@ -37,7 +38,17 @@ def up(
         typer.Option(
             metavar="MODEL",
             help="A LiteLLM model instead of the local one, such as dashscope/qwen-max with DASHSCOPE_API_KEY set, or"
-            " ollama/llama3. Again for more; the first is the default.",
+            " ollama/llama3. Again for more; the first is the default. `simulated` is one to test against, without a key.",
+            rich_help_panel="Models",
+        ),
+    ] = None,
+    simulated_rpm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RPM",
+            help=f"What `--provider simulated` grants, requests a minute ({simulator.DEFAULT_RPM:g}).",
+            min=1,
+            max=simulator.MAX_RPM,
             rich_help_panel="Models",
         ),
     ] = None,
@@ -55,7 +66,7 @@ def up(
     """
     directory = connection.state_dir()
     _refuse_second(directory)
-    wish = launch.Wish(port, executors, _registry(provider or [], models_file))
+    wish = launch.Wish(port, executors, _registry(provider or [], models_file, simulated_rpm))
     asked = QUESTION if question else ""
     if detach:
         asyncio.run(_in_background(directory, wish, asked))
@@ -72,13 +83,22 @@ def _refuse_second(directory: StateDir) -> None:
         )
 
 
-def _registry(names: list[str], file: Path | None) -> models.Source:
+def _registry(names: list[str], file: Path | None, simulated_rpm: float | None) -> models.Source:
+    if simulated_rpm is not None and names != [simulator.NAME]:
+        raise CliError("--simulated-rpm is the quota of `--provider simulated`", hint="name that provider, or leave it out")
     if names and file is not None:
         raise CliError("--provider and --models exclude each other", hint="name the models in the file")
     if file is not None:
         return models.of_file(file)
     if not names:
         return models.LOCAL
+    if names == [simulator.NAME]:
+        return models.simulated(simulated_rpm or simulator.DEFAULT_RPM)
+    if simulator.NAME in names:
+        raise CliError(
+            "the simulated provider stands alone",
+            hint="run `python -m headrace_simulator` and name it in a models.yaml to mix it with others",
+        )
     source = models.of_names(names)
     Screen().line(f"[dim]asking {escape(', '.join(names))} whether the key is right…[/]")
     probe.check(source)
@@ -167,7 +187,9 @@ async def _in_background(directory: StateDir, wish: launch.Wish, question: str) 
 def _spawn(directory: StateDir, wish: launch.Wish) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "headrace_cli.supervisor", "--home", str(directory.home)]
     command += ["--port", str(wish.port), "--executors", str(wish.executors)]
-    if not wish.registry.local:
+    if wish.registry.simulated_rpm is not None:
+        command += ["--simulated-rpm", f"{wish.registry.simulated_rpm:g}"]
+    elif not wish.registry.local:
         wanted = directory.home / "models.wanted.yaml"
         models.write(wish.registry, wanted, local_url="")
         command += ["--models", str(wanted), *(f"--model={name}" for name in wish.registry.names)]

@@ -18,9 +18,12 @@ def main() -> int:
     parser.add_argument("--executors", type=int, required=True)
     parser.add_argument("--models", type=Path)
     parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--simulated-rpm", type=float)
     chosen = parser.parse_args()
     registry = models.LOCAL
-    if chosen.models is not None:
+    if chosen.simulated_rpm is not None:
+        registry = models.simulated(chosen.simulated_rpm)
+    elif chosen.models is not None:
         registry = models.Source(local=False, names=tuple(chosen.model), text=chosen.models.read_text())
     try:
         asyncio.run(_run(chosen.home, launch.Wish(chosen.port, chosen.executors, registry)))

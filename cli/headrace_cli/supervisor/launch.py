@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from headrace_cli.embedded import model, postgres, valkey
+from headrace_cli.embedded import model, postgres, simulator, valkey
 from headrace_cli.embedded.program import Program, ProgramFailed
 from headrace_cli.errors import CliError, PartFailed
 from headrace_cli.supervisor import leftovers, logfiles, models, plan, state
@@ -98,11 +98,14 @@ async def _parts(directory: StateDir, registry: models.Source, layout: Layout, p
     ]
     if registry.local:
         prepared.append(asyncio.to_thread(model.prepare, llm))
+    elif registry.simulated_rpm is not None:
+        prepared.append(asyncio.to_thread(simulator.prepare, llm, registry.simulated_rpm))
     programs: list[Program] = await asyncio.gather(*prepared)
+    local_url = model.url(llm) if registry.local else simulator.url(llm)
     backing = Backing(
         database_url=postgres.url(database, passwords[plan.POSTGRES]),
         redis_url=valkey.url(cache, passwords[plan.VALKEY]),
-        models_file=str(models.write(registry, directory.home / "models.yaml", local_url=model.url(llm))),
+        models_file=str(models.write(registry, directory.home / "models.yaml", local_url=local_url)),
     )
     stores = tuple(plan.embedded(one, at) for one, at in zip(programs, (database, cache, llm), strict=False))
     return (*stores, *plan.services(layout, backing))

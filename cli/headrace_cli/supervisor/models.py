@@ -1,4 +1,4 @@
-"""The models.yaml that the services read: of the local model, of `--provider` names, or a file of the user's."""
+"""The models.yaml that the services read: of what is embedded, of `--provider` names, or a file of the user's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,18 @@ from pathlib import Path
 
 from headrace_llm import models_file
 from headrace_llm.errors import InvalidRegistry
-from headrace_llm.registry import ModelEntry, Registry
+from headrace_llm.registry import Limits, ModelEntry, Price, Registry
 from pydantic import ValidationError
 
-from headrace_cli.embedded import model
+from headrace_cli.embedded import model, simulator
 from headrace_cli.errors import CliError
 
 LOCAL_KEY_VARIABLE = "HEADRACE_LOCAL_MODEL_KEY"
 """The embedded model wants no key; a variable of its own keeps a real provider's key from being sent to it."""
 LOCAL_TIMEOUT_S = 120.0
+SIMULATED_CONTEXT_TOKENS = 32768
+SIMULATED_PRICE = Price(prompt_usd_per_million=1.6, completion_usd_per_million=6.4)
+"""So that money is counted as with a provider of the usual price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,16 @@ class Source:
     """Registry ids, the default first."""
     text: str = ""
     """The models.yaml."""
+    simulated_rpm: float | None = None
+    """The quota of the simulated provider; with it that one is started, and `text` made when its port is known."""
 
 
 LOCAL = Source(local=True, names=(model.NAME,))
+
+
+def simulated(rpm: float) -> Source:
+    """The simulated provider, which grants `rpm` requests a minute, each second its share."""
+    return Source(local=False, names=(simulator.NAME,), simulated_rpm=rpm)
 
 
 def of_names(names: Sequence[str]) -> Source:
@@ -58,8 +68,12 @@ def of_file(path: Path) -> Source:
 
 
 def write(source: Source, path: Path, *, local_url: str) -> Path:
-    """Write the models.yaml for the services and return its path; `local_url` is the embedded model's API."""
-    text = models_file.dump(_local(local_url)) if source.local else source.text
+    """Write the models.yaml for the services and return its path; `local_url` is the API of what is embedded."""
+    text = source.text
+    if source.local:
+        text = models_file.dump(_local(local_url))
+    elif source.simulated_rpm is not None:
+        text = models_file.dump(_simulated(local_url, source.simulated_rpm))
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path
@@ -74,6 +88,20 @@ def _local(url: str) -> Registry:
         context_tokens=model.CONTEXT_TOKENS,
         max_output_tokens=model.MAX_OUTPUT_TOKENS,
         timeout_s=LOCAL_TIMEOUT_S,
+        structured="schema",
+    )
+    return Registry.of([entry])
+
+
+def _simulated(url: str, rpm: float) -> Registry:
+    entry = ModelEntry(
+        id=simulator.NAME,
+        model=f"openai/{simulator.NAME}",
+        api_base=url,
+        api_key_env=LOCAL_KEY_VARIABLE,
+        context_tokens=SIMULATED_CONTEXT_TOKENS,
+        price=SIMULATED_PRICE,
+        limits=Limits(rpm=rpm),
         structured="schema",
     )
     return Registry.of([entry])

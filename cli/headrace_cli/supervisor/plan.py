@@ -18,8 +18,18 @@ KILL_AFTER_DRAIN_S = 3.0
 SERVICE_READY_S = 90.0
 """A cold disk and two busy cores may need that for the largest imports."""
 
-POSTGRES, VALKEY, MODEL = "postgres", "valkey", "model"
-_STOP_RANKS = {"edge": 0, "executor": 1, "router": 2, "planner": 2, "rag": 2, MODEL: 3, VALKEY: 4, POSTGRES: 5}
+POSTGRES, VALKEY, MODEL, SIMULATOR = "postgres", "valkey", "model", "simulator"
+_STOP_RANKS = {
+    "edge": 0,
+    "executor": 1,
+    "router": 2,
+    "planner": 2,
+    "rag": 2,
+    MODEL: 3,
+    SIMULATOR: 3,
+    VALKEY: 4,
+    POSTGRES: 5,
+}
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 

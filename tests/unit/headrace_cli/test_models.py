@@ -57,3 +57,13 @@ def test_every_fault_of_a_models_file_is_listed(tmp_path: Path) -> None:
 def test_a_models_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="cannot be read"):
         models.of_file(tmp_path / "none.yaml")
+
+
+def test_the_simulated_model_has_its_quota_a_price_and_no_real_key(tmp_path: Path) -> None:
+    file = models.write(models.simulated(90), tmp_path / "models.yaml", local_url="http://127.0.0.1:5/v1")
+
+    entry = models_file.parse(file.read_text()).resolve()
+    assert (entry.id, entry.model, entry.api_base) == ("simulated", "openai/simulated", "http://127.0.0.1:5/v1")
+    assert entry.limits.rpm == 90
+    assert entry.price is not None
+    assert entry.api_key_env == models.LOCAL_KEY_VARIABLE
