@@ -11,9 +11,9 @@ import redis.asyncio
 from headrace_llm import budgets
 from headrace_llm.adapters.redis_budgets import KEEP_S, PREFIX, RedisCounters
 from headrace_llm.adapters.redis_gate import connect
-from headrace_llm.app import model_client
+from headrace_llm.app import Parts, model_parts
 from headrace_llm.budgets import Amount, Ceiling
-from headrace_llm.client import ChatRequest, Message, ModelClient
+from headrace_llm.client import ChatRequest, Message
 from headrace_llm.errors import BudgetSpent
 from headrace_llm.registry import DailyBudget, ModelEntry, Price, Registry, TenantEntry
 from headrace_llm.settings import LlmSettings
@@ -139,15 +139,15 @@ async def _flush(url: str) -> None:
 
 
 @asynccontextmanager
-async def client(redis_url: str, **daily: float) -> AsyncIterator[tuple[ModelClient, OpenAiServer]]:
+async def client(redis_url: str, **daily: float) -> AsyncIterator[tuple[Parts, OpenAiServer]]:
     """The real client before a real HTTP server."""
     async with openai_server() as server:
         price = Price(prompt_usd_per_million=1000, completion_usd_per_million=1000)
         entry = ModelEntry(id="local", model="openai/local", api_base=server.base_url, price=price)
         tenants = {"t": TenantEntry(daily=DailyBudget.model_validate(daily))}
         settings = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url), fallback_share=0.5, cache=False)
-        async with model_client(settings, Registry.of([entry], tenants=tenants)) as models:
-            yield models, server
+        async with model_parts(settings, Registry.of([entry], tenants=tenants)) as parts:
+            yield parts, server
 
 
 def question(**changes: object) -> ChatRequest:
@@ -156,22 +156,22 @@ def question(**changes: object) -> ChatRequest:
 
 @pytest.mark.parametrize("daily", [{"calls": 2}, {"tokens": 28}, {"usd": 0.028}])
 async def test_the_provider_is_not_asked_for_what_the_budget_refuses(redis_url: str, daily: dict[str, float]) -> None:
-    async with client(redis_url, **daily) as (models, server):
+    async with client(redis_url, **daily) as (parts, server):
         for _ in range(2):
-            await models.complete(question())
-            await models.budgets.close()
+            await parts.client.complete(question())
+            await parts.budgets.close()
         with pytest.raises(BudgetSpent):
-            await models.complete(question())
+            await parts.client.complete(question())
         with pytest.raises(BudgetSpent):
-            await anext(aiter(models.stream(question())))
+            await anext(aiter(parts.client.stream(question())))
         assert len(server.requests) == 2
-        assert await models.budgets.used("t") == Amount(2, 12, 12_000_000)
+        assert await parts.budgets.used("t") == Amount(2, 12, 12_000_000)
 
 
 async def test_without_redis_calls_go_on_within_this_processs_share() -> None:
-    async with client("redis://127.0.0.1:9/0", calls=4) as (models, server):
+    async with client("redis://127.0.0.1:9/0", calls=4) as (parts, server):
         for _ in range(2):
-            await models.complete(question())
+            await parts.client.complete(question())
         with pytest.raises(BudgetSpent):
-            await models.complete(question())
+            await parts.client.complete(question())
         assert len(server.requests) == 2
