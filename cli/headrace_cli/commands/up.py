@@ -42,11 +42,12 @@ def up(
             rich_help_panel="Models",
         ),
     ] = None,
-    simulated_rpm: Annotated[
+    rpm: Annotated[
         float | None,
         typer.Option(
             metavar="RPM",
-            help=f"What `--provider simulated` grants, requests a minute ({simulator.DEFAULT_RPM:g}).",
+            help=f"Requests a minute that the provider grants. Without it a remote one gets {models.CAREFUL_RPM:g} calls a"
+            f" minute, and step by step more, as far as it grants them; `simulated` grants {simulator.DEFAULT_RPM:g}.",
             min=1,
             max=simulator.MAX_RPM,
             rich_help_panel="Models",
@@ -66,7 +67,7 @@ def up(
     """
     directory = connection.state_dir()
     _refuse_second(directory)
-    wish = launch.Wish(port, executors, _registry(provider or [], models_file, simulated_rpm))
+    wish = launch.Wish(port, executors, _registry(provider or [], models_file, rpm))
     asked = QUESTION if question else ""
     if detach:
         asyncio.run(_in_background(directory, wish, asked))
@@ -83,9 +84,9 @@ def _refuse_second(directory: StateDir) -> None:
         )
 
 
-def _registry(names: list[str], file: Path | None, simulated_rpm: float | None) -> models.Source:
-    if simulated_rpm is not None and names != [simulator.NAME]:
-        raise CliError("--simulated-rpm is the quota of `--provider simulated`", hint="name that provider, or leave it out")
+def _registry(names: list[str], file: Path | None, rpm: float | None) -> models.Source:
+    if rpm is not None and not names:
+        raise CliError("--rpm is the quota of a --provider", hint="name one, or write limits.rpm into the file of --models")
     if names and file is not None:
         raise CliError("--provider and --models exclude each other", hint="name the models in the file")
     if file is not None:
@@ -93,13 +94,13 @@ def _registry(names: list[str], file: Path | None, simulated_rpm: float | None) 
     if not names:
         return models.LOCAL
     if names == [simulator.NAME]:
-        return models.simulated(simulated_rpm or simulator.DEFAULT_RPM)
+        return models.simulated(rpm or simulator.DEFAULT_RPM)
     if simulator.NAME in names:
         raise CliError(
             "the simulated provider stands alone",
             hint="run `python -m headrace_simulator` and name it in a models.yaml to mix it with others",
         )
-    source = models.of_names(names)
+    source = models.of_names(names, rpm=rpm)
     Screen().line(f"[dim]asking {escape(', '.join(names))} whether the key is right…[/]")
     probe.check(source)
     return source

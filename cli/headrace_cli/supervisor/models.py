@@ -15,6 +15,12 @@ from headrace_cli.errors import CliError
 LOCAL_KEY_VARIABLE = "HEADRACE_LOCAL_MODEL_KEY"
 """The embedded model wants no key; a variable of its own keeps a real provider's key from being sent to it."""
 LOCAL_TIMEOUT_S = 120.0
+CAREFUL_RPM = 60.0
+"""The pace at which a provider is asked whose quota nobody has named: the smallest that is usual."""
+OWN_SERVERS = frozenset(
+    {"ollama", "ollama_chat", "lm_studio", "llamafile", "hosted_vllm", "xinference", "docker_model_runner"}
+)
+"""LiteLLM's providers that run on a machine of one's own and have no quota."""
 SIMULATED_CONTEXT_TOKENS = 32768
 SIMULATED_PRICE = Price(prompt_usd_per_million=1.6, completion_usd_per_million=6.4)
 """So that money is counted as with a provider of the usual price."""
@@ -42,16 +48,22 @@ def simulated(rpm: float) -> Source:
     return Source(local=False, names=(simulator.NAME,), simulated_rpm=rpm)
 
 
-def of_names(names: Sequence[str]) -> Source:
-    """A registry of bare LiteLLM names, the first the default. Raises `CliError` for what cannot be one."""
+def of_names(names: Sequence[str], *, rpm: float | None = None) -> Source:
+    """A registry of bare LiteLLM names, the first the default. Raises `CliError` for what cannot be one.
+
+    Without `rpm`, a remote provider is asked carefully, and more as far as it grants that; one's own server is not paced.
+    """
+    entries = []
     for name in names:
+        own = name.partition("/")[0] in OWN_SERVERS
+        limits = Limits(rpm=rpm) if rpm else Limits() if own else Limits(rpm=CAREFUL_RPM, probe=True)
         try:
-            Registry.of_names([name])
+            entries.append(ModelEntry(id=name, model=name, limits=limits))
         except ValidationError as error:
             raise CliError(
                 f"{name!r} is not a model name", hint="write PROVIDER/MODEL, such as dashscope/qwen-max"
             ) from error
-    return Source(local=False, names=tuple(names), text=models_file.dump(Registry.of_names(names)))
+    return Source(local=False, names=tuple(names), text=models_file.dump(Registry.of(entries)))
 
 
 def of_file(path: Path) -> Source:

@@ -6,6 +6,7 @@ import pytest
 from headrace_cli.errors import CliError
 from headrace_cli.supervisor import models
 from headrace_llm import models_file
+from headrace_llm.registry import Limits
 
 
 def test_the_local_model_gets_its_address_and_no_real_key(tmp_path: Path) -> None:
@@ -24,6 +25,15 @@ def test_provider_names_become_a_registry_with_the_first_as_default(tmp_path: Pa
     registry = models_file.parse(models.write(source, tmp_path / "m", local_url="").read_text())
     assert registry.default == "dashscope/qwen-max"
     assert set(registry.models) == {"dashscope/qwen-max", "ollama/llama3"}
+
+
+def test_a_remote_provider_is_asked_carefully_until_its_quota_is_named(tmp_path: Path) -> None:
+    def limits(*names: str, rpm: float | None = None) -> list[Limits]:
+        text = models.write(models.of_names(names, rpm=rpm), tmp_path / "m", local_url="").read_text()
+        return [entry.limits for entry in models_file.parse(text).models.values()]
+
+    assert limits("dashscope/qwen-max", "ollama/llama3") == [Limits(rpm=models.CAREFUL_RPM, probe=True), Limits()]
+    assert limits("dashscope/qwen-max", rpm=120) == [Limits(rpm=120)]
 
 
 @pytest.mark.parametrize("name", ["qwen", "", "a b/c", "/x"])
