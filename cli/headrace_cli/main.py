@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from headrace_cli.commands import chat, docs, down, logs, run, status, up
+from headrace_cli.commands import capacity, chat, docs, down, logs, run, status, up
 from headrace_cli.errors import CliError
 
 HELP = """Runs LLM agents at the pace that the provider's quota allows.
@@ -76,4 +76,5 @@ app.command(rich_help_panel=_SUITE)(status.status)
 app.command(rich_help_panel=_SUITE)(logs.logs)
 app.command(rich_help_panel=_USE)(chat.chat)
 app.command(rich_help_panel=_USE)(run.run)
+app.command(rich_help_panel=_USE)(capacity.capacity)
 app.add_typer(docs.app, rich_help_panel=_USE)
