@@ -20,8 +20,3 @@ def users(*, per_s: float, response_s: float, think_s: float) -> float:
 def users_of_quota(*, rpm: float, calls: float, response_s: float, think_s: float) -> float:
     """How many users a quota of `rpm` calls a minute serves, at `calls` for each request."""
     return users(per_s=rpm / MINUTE_S / calls, response_s=response_s, think_s=think_s)
-
-
-def wait_s(*, count: float, per_s: float, response_s: float, think_s: float) -> float:
-    """How long each request of `count` users waits on average when no more than `per_s` are served: the law for R."""
-    return max(0.0, count / per_s - think_s - response_s)

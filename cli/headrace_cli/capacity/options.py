@@ -1,5 +1,6 @@
 """Texts of the command line as a scenario. Every fault names its option."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,9 +11,20 @@ from headrace_cli.capacity.model import Kind, Scenario
 from headrace_cli.errors import CliError
 
 MOST_KINDS = 20
-LEAST, MOST = 0.001, 1e9
-"""What any number may be."""
-MOST_CALLS = 1000
+_NAME = re.compile(r"[\w-]{1,40}")
+RANGES = {
+    "--rpm": (1, 1e6),
+    "--tpm": (0, 1e9),
+    "--mix": (0.001, 1e9),
+    "--think": (0, 86_400),
+    "--calls": (1, 1000),
+    "--seconds": (0.001, 3600),
+    "--tokens": (1, 1e7),
+    "--patience": (0.1, 86_400),
+    "--target-wait": (0, 86_400),
+    "--spread": (0, 10),
+}
+"""The least and the most that each number may be."""
 CALLS: Mapping[str, float] = {"chat": 1, "workflow": 1.6, "build": 4}
 SECONDS: Mapping[str, float] = {"chat": 7.5, "workflow": 10, "build": 10}
 TOKENS: Mapping[str, float] = {"chat": 1500, "workflow": 2000, "build": 3000}
@@ -35,9 +47,7 @@ class Texts:
 
 def scenario(texts: Texts, *, rpm: float, tpm: float, think_s: float, slots: int) -> Scenario:
     """Read the options. Raises `CliError`."""
-    return Scenario(
-        _kinds(texts), from_zero("--think", think_s), Quota(positive("--rpm", rpm), from_zero("--tpm", tpm)), slots
-    )
+    return Scenario(_kinds(texts), checked("--think", think_s), Quota(checked("--rpm", rpm), checked("--tpm", tpm)), slots)
 
 
 def _kinds(texts: Texts) -> list[Kind]:
@@ -52,9 +62,6 @@ def _kinds(texts: Texts) -> list[Kind]:
     priorities = _priorities(texts.priority, mix)
     patience = {**PATIENCE, **_numbers("--patience", texts.patience)}
     _known("--patience", patience, PATIENCE)
-    for name, count in calls.items():
-        if not 1 <= count <= MOST_CALLS:
-            raise CliError(f"--calls {name}={count:g} is not from 1 to {MOST_CALLS}")
     return [
         Kind(
             name,
@@ -101,7 +108,7 @@ def _known(option: str, given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def _numbers(option: str, text: str) -> dict[str, float]:
-    return {name: positive(f"{option} {name}", _number(option, name, value)) for name, value in _pairs(option, text)}
+    return {name: checked(option, _number(option, name, value), name) for name, value in _pairs(option, text)}
 
 
 def _number(option: str, name: str, value: str) -> float:
@@ -117,19 +124,18 @@ def _pairs(option: str, text: str) -> list[tuple[str, str]]:
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not (name and equals and value):
             raise CliError(f"{option} {pair!r} is not KIND=VALUE", hint=f"several are written {option} chat=…,build=…")
+        if not _NAME.fullmatch(name):
+            raise CliError(f"{option} {name!r} is no name: 1 to 40 letters, digits, _ and - are")
         if name in dict(found):
             raise CliError(f"{option} names {name!r} twice")
         found.append((name, value))
     return found
 
 
-def positive(option: str, value: float) -> float:
-    """The value. Raises `CliError` when it is not from `LEAST` to `MOST`."""
-    if not LEAST <= value <= MOST:
-        raise CliError(f"{option} must be from {LEAST:g} to {MOST:g}, not {value:g}")
+def checked(option: str, value: float, name: str = "") -> float:
+    """The value of an option, of its part `name` if it has parts. Raises `CliError` when it is out of `RANGES`."""
+    least, most = RANGES[option]
+    if not least <= value <= most:
+        what = f"{option} {name}={value:g}" if name else f"{option} {value:g}"
+        raise CliError(f"{what} is not from {least:g} to {most:g}")
     return value
-
-
-def from_zero(option: str, value: float) -> float:
-    """The value. Raises `CliError` when it is neither 0 nor from `LEAST` to `MOST`."""
-    return value and positive(option, value)

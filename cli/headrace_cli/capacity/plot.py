@@ -126,7 +126,7 @@ def _users_axis(root: Xml.Element, panel: Panel) -> None:
 def _target(root: Xml.Element, panel: Panel, wait_s: float) -> None:
     y = panel.y(wait_s)
     _add(root, "line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=FAINT, stroke_dasharray="2 4")
-    _text(root, LEFT + 6, y - 6, f"target: p95 within {wait_s:g} s", fill=FAINT, size=12)
+    _text(root, RIGHT - 6, y - 6, f"target: p95 within {wait_s:g} s", fill=FAINT, size=12, anchor="end")
 
 
 def _answers(root: Xml.Element, upper: Panel, lower: Panel, caption: Caption) -> None:

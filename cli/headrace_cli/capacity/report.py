@@ -37,13 +37,15 @@ class Plan:
 def formula_lines(plan: Plan) -> list[str]:
     """The formula's answer and what binds it, a line each."""
     one, users = plan.scenario, plan.bound.users
+    if not users:
+        return ["formula: no users", bounds.sentence(one)]
     per_s = users / one.round_s
     rate = f"{per_s * MINUTE_S:.1f} requests a minute"
     answer = f"({one.response_s:.1f} s answer + {one.think_s:g} s think) = {users:.2f}"
-    lines = [f"formula: {rate} × {answer}, about {round(users)} users"]
+    lines = [f"formula: {rate} × {answer}, about {_users(round(users))}"]
     whole = math.floor(users)
-    if users > 0 and round(users) > whole:
-        more = (whole + 1) / users - 1
+    more = (whole + 1) / users - 1
+    if round(users) > whole and more >= 0.0005:
         lines.append(
             f"of which {whole} fit whole; one more asks for {more:.1%} more than there is, and all wait a little longer"
         )
@@ -55,7 +57,7 @@ def simulation_lines(plan: Plan) -> list[str]:
     """The simulation's answer, a line each."""
     served, beyond = most_served(plan.points, plan.goal)
     goal = f"p95 of waits within {plan.goal.wait_s:g} s, under {plan.goal.lost:.0%} refused or late"
-    text = f"simulation: {served} users are served well ({goal})"
+    text = f"simulation: {_users(served)} served well ({goal})"
     lines = [f"{text}; at {beyond.users} {plan.goal.missed(beyond)}" if beyond else f"{text}, and no limit was met"]
     if point := next((one for one in plan.points if one.users == served), None):
         waits = [
@@ -63,7 +65,7 @@ def simulation_lines(plan: Plan) -> list[str]:
             for name, one in point.kinds.items()
             if one.wait_p50_s is not None
         ]
-        lines.append(f"waits at {served} users, p50 / p95: {', '.join(waits)}")
+        lines.append(f"waits at {_users(served)}, p50 / p95: {', '.join(waits)}")
     return lines
 
 
@@ -160,6 +162,10 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _users(count: int) -> str:
+    return "1 user" if count == 1 else f"{count} users"
 
 
 def _or_dash(seconds: float | None) -> str:

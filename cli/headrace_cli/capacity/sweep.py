@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from headrace_cli.capacity.model import Scenario
+from headrace_cli.capacity.model import MINUTE_S, Scenario
 from headrace_cli.capacity.simulation import Run
 from headrace_cli.capacity.tally import Point
 
@@ -17,9 +17,11 @@ FINE = 0.01
 MOST_USERS = 5_000
 """So many are simulated at most."""
 CALLS = 10_000
-"""A simulation lasts for so many calls at the full rate."""
-ROUNDS = 12
-"""And for so many rounds of thinking and asking."""
+"""A simulation lasts for so many calls at the full rate, unless a user would then ask oftener than `MOST_ROUNDS`."""
+ROUNDS, MOST_ROUNDS = 12, 2_000
+"""How often a user asks in a simulation, at least and about at most."""
+MOST_CALLS = 200_000
+"""One number of users is not simulated for more calls than these."""
 WARM_UP = 0.2
 """Then this part of it comes before, uncounted."""
 
@@ -45,7 +47,8 @@ class Goal:
 
 def run_of(scenario: Scenario, *, per_s: float, seed: int, spread: float) -> Run:
     """How long to simulate a scenario that can serve `per_s` requests a second."""
-    seconds = max(CALLS / (per_s * scenario.calls), ROUNDS * scenario.round_s)
+    longest_s = MOST_ROUNDS * max(scenario.round_s, MINUTE_S)
+    seconds = max(ROUNDS * scenario.round_s, min(CALLS / (per_s * scenario.calls), longest_s))
     return Run(seconds, seconds * WARM_UP, seed, spread)
 
 

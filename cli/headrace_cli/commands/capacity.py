@@ -77,14 +77,19 @@ def capacity(
 
     headrace capacity --rpm 100 --mix chat=60,workflow=25,build=15 --think 15
 
-    A request of that mix takes 1.6 model calls and 14.5 s. Users who think for 15 s between requests ask every 29.5 s, so
-    100 calls a minute serve 100 / 60 / 1.6 × 29.5 = 30.7, about 31 of them: requests per minute bind.
-    docs/capacity.md has the assumptions.
+    A request of that mix takes 1.6 model calls and 14.5 s. Users who think for
+    15 s ask every 29.5 s; so 100 calls a minute serve 100 / 60 / 1.6 × 29.5
+    = 30.7, about 31 of them, and requests per minute bind. Other kinds:
+
+    headrace capacity --rpm 600 --tpm 900000 --mix chat=80,report=20
+    --calls report=6 --seconds report=12 --tokens report=4000 --plot plan.svg
+
+    docs/capacity.md has the assumptions, and how to read the plot.
     """
     texts = options.Texts(mix, calls, seconds, tokens, priority, patience)
     scenario = options.scenario(texts, rpm=rpm, tpm=tpm, think_s=think, slots=replicas * slots)
-    goal = sweep.Goal(options.positive("--target-wait", target_wait))
-    options.from_zero("--spread", spread)
+    goal = sweep.Goal(options.checked("--target-wait", target_wait))
+    options.checked("--spread", spread)
     _check_plot(plot_file, simulated=simulated)
     points = _simulate(scenario, goal, seed=seed, spread=spread) if simulated else []
     plan = report.Plan(scenario, goal, seed, sorted(points, key=lambda point: point.users))
@@ -101,6 +106,8 @@ def _check_plot(file: Path | None, *, simulated: bool) -> None:
         return
     if file.suffix != ".svg":
         raise CliError(f"--plot {file} does not end in .svg", hint="a browser shows it; the plot is written as SVG only")
+    if not file.parent.is_dir():
+        raise CliError(f"--plot {file}: there is no folder {file.parent}")
     if not simulated:
         raise CliError("--plot and --no-simulate exclude each other", hint="the plot shows the simulation")
 
@@ -115,11 +122,14 @@ def _write(file: Path, text: str) -> None:
 def _simulate(scenario: Scenario, goal: sweep.Goal, *, seed: int, spread: float) -> list[Point]:
     per_s = bounds.most_per_s(scenario)
     around = formula.users(per_s=per_s, response_s=scenario.response_s, think_s=scenario.think_s)
-    if around > sweep.MOST_USERS:
-        raise CliError(
-            f"{around:,.0f} users are more than are simulated ({sweep.MOST_USERS:,})", hint="--no-simulate calculates only"
-        )
     run = sweep.run_of(scenario, per_s=per_s, seed=seed, spread=spread)
+    calls = per_s * scenario.calls * run.seconds
+    if calls > sweep.MOST_CALLS or around > sweep.MOST_USERS:
+        raise CliError(
+            f"{around:,.0f} users with {calls:,.0f} calls are too many to simulate: the most are {sweep.MOST_USERS:,}"
+            f" and {sweep.MOST_CALLS:,}",
+            hint="--no-simulate calculates only",
+        )
     columns = (TextColumn("simulating {task.fields[users]} users"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=sweep.expected_looks(around), users="")
