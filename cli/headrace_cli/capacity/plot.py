@@ -1,6 +1,7 @@
 """A sweep as a picture (SVG): waits above, what is lost and used below, over the number of users. Pure."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as Xml
@@ -14,6 +15,7 @@ BLUE, LIGHT, GREEN, ORANGE, RED = "#1d5fa8", "#7fb2e5", "#2b8a57", "#c2620e", "#
 LABEL_PX = 15
 """Least distance of two labels."""
 MOST_TICKS = 8
+MOST_CHARS = 115
 MOST_KINDS_SHOWN = 4
 """More kinds than these have no lines of their own."""
 
@@ -23,7 +25,8 @@ class Caption:
     """What is written around the curves."""
 
     title: str
-    subtitle: str
+    lines: Sequence[str]
+    """Below the title; each is cut to `MOST_CHARS`."""
     formula: float
     """The formula's users."""
     served: int
@@ -69,14 +72,15 @@ def svg(points: Sequence[Point], caption: Caption) -> str:
     users = _users_shown(points, caption)
     waits, shares = _wait_curves(points), _share_curves(points)
     longest = max((value for curve in waits for value in curve.values if value is not None), default=0.0)
-    upper = Panel(112, 372, users, _top(max(longest, caption.wait_s * 1.2)))
+    upper = Panel(124, 372, users, _top(max(longest, caption.wait_s * 1.2)))
     lower = Panel(418, 540, users, 1.0)
     root = Xml.Element("svg", _texts(xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img"))
     root.set("font-family", "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif")
-    Xml.SubElement(root, "title").text = f"{caption.title}. {caption.subtitle}"
+    Xml.SubElement(root, "title").text = ". ".join((caption.title, *caption.lines))
     _add(root, "rect", width=WIDTH, height=HEIGHT, fill="#ffffff")
     _text(root, LEFT, 34, caption.title, size=19, weight=600)
-    _text(root, LEFT, 56, caption.subtitle, fill=FAINT, size=13)
+    for row, line in enumerate(caption.lines):
+        _text(root, LEFT, 56 + 18 * row, textwrap.shorten(line, MOST_CHARS, placeholder=" …"), fill=FAINT, size=13)
     _axes(root, upper, lambda value: f"{value:g}")
     _axes(root, lower, lambda value: f"{value:.0%}")
     _users_axis(root, lower)

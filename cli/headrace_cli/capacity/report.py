@@ -113,12 +113,13 @@ def points_table(plan: Plan) -> Table:
 def caption(plan: Plan) -> Caption:
     """What is written around the plot."""
     one = plan.scenario
-    mix = ", ".join(f"{kind.name} {100 * kind.share:.3g} %" for kind in one.kinds)
     tokens = f" and {one.quota.tpm:,.0f} tokens" if one.quota.tpm else ""
-    title = f"{one.quota.rpm:g} requests{tokens} per minute, {round(plan.bound.users)} users: {plan.bound.name} bind"
-    subtitle = f"{mix} · {one.calls:.3g} calls a request · {one.response_s:.1f} s answer + {one.think_s:g} s think"
+    supply = f"{one.quota.rpm:g} requests{tokens} a minute, {one.slots} slots"
+    figures = f"{supply} · {one.calls:.3g} calls a request · {one.response_s:.1f} s answer + {one.think_s:g} s think"
+    mix = ", ".join(f"{kind.name} {100 * kind.share:.3g} %" for kind in one.kinds)
+    title = f"About {_users(round(plan.bound.users))}: {plan.bound.name} bind"
     served, _ = most_served(plan.points, plan.goal)
-    return Caption(title, subtitle, plan.bound.users, served, plan.goal.wait_s)
+    return Caption(title, (figures, mix), plan.bound.users, served, plan.goal.wait_s)
 
 
 def data(plan: Plan) -> dict[str, Json]:

@@ -137,7 +137,7 @@ def test_the_goal_says_what_was_missed(every: Served, missed: str) -> None:
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=20, unique=True), st.floats(0.1, 5000), st.floats(0, 1e4))
 def test_any_sweep_can_be_drawn(counts: list[int], around: float, target_s: float) -> None:
     points = [served_until(100)(users) for users in counts]
-    drawn = plot.svg(points, plot.Caption("a <title>", "and & more", around, 100, target_s))
+    drawn = plot.svg(points, plot.Caption("a <title>", ["and & more"], around, 100, target_s))
 
     assert "a &lt;title&gt;" in drawn
     assert "nan" not in drawn
