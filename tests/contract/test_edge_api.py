@@ -314,6 +314,21 @@ async def test_request_ids_and_traces_pass_through(edge: Suite) -> None:
     assert len(response.headers["x-request-id"]) == 32
 
 
+async def test_health_tells_that_the_gate_is_not_shared_and_runs_go_on() -> None:
+    async with edge_fakes.suite(health_ttl_s=0, admission_stale_s=5) as edge:
+        assert isinstance(edge.executor.signals, pb.QueueSignalsResponse)
+        edge.executor.signals.models[0].shared = False
+        report = (await edge.client.get("/api/health")).json()
+        assert report["status"] == "degraded"
+        assert report["checks"]["gate"] | {"latency_ms": 0} == {
+            "status": "unavailable",
+            "latency_ms": 0,
+            "detail": "gate_not_shared",
+        }
+        submitted = await edge.client.post("/api/tasks", json={"kind": "conversation", "message": "x"})
+        assert submitted.status_code == 202
+
+
 async def test_readiness_follows_the_parts_and_liveness_does_not() -> None:
     async with edge_fakes.suite(health_ttl_s=0) as edge:
         assert (await edge.client.get("/api/health/ready")).json()["status"] == "ok"

@@ -282,7 +282,9 @@ class FakeExecutor(
 def _signals() -> pb.QueueSignalsResponse:
     answer = pb.QueueSignalsResponse(queued_interactive=2, running=1, slots_per_replica=8, replicas=1)
     answer.time.GetCurrentTime()
-    answer.models.append(pb.ModelSignals(model="small", granted_rpm=60, effective_rpm=45, throttled_ratio=0.25))
+    answer.models.append(
+        pb.ModelSignals(model="small", granted_rpm=60, effective_rpm=45, throttled_ratio=0.25, shared=True)
+    )
     return answer
 
 

@@ -27,9 +27,10 @@ from headrace_edge.middleware.requests import RequestMiddleware
 from headrace_edge.model import PRIORITIES
 from headrace_edge.quota.admission import RunAdmission
 from headrace_edge.quota.desk import DeskLimits
+from headrace_edge.quota.gate_probe import GateProbe
 from headrace_edge.quota.promises import BookLimits
 from headrace_edge.quota.signals import Signals
-from headrace_edge.readiness import Readiness
+from headrace_edge.readiness import Probe, Readiness
 from headrace_edge.routes import (
     catalog,
     conversation,
@@ -70,11 +71,13 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
         to_rag = ServiceCaller("rag", settings.call_timeout_s, settings.call_retry_s)
         runs = ExecutorRuns(executor, to_executor, watch_max_s=settings.watch_max_s)
         drain, streams = Drain(), Streams(settings.max_streams)
-        probes = {
+        listed = ExecutorCatalog(executor, to_executor)
+        signals = _signals(settings, runs, listed)
+        probes: dict[str, Probe] = {
             "executor": HealthProbe(executor, timeout_s=settings.health_timeout_s),
             "rag": HealthProbe(rag, timeout_s=settings.health_timeout_s),
+            "gate": GateProbe(signals),
         }
-        listed = ExecutorCatalog(executor, to_executor)
         edge = Edge(
             settings=settings,
             runs=runs,
@@ -86,7 +89,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,
-            admission=RunAdmission(_signals(settings, runs, listed), _desk_limits(settings, keys)),
+            admission=RunAdmission(signals, _desk_limits(settings, keys)),
             readiness=Readiness(probes, frozenset({"executor"}), _version(), drain, settings.health_ttl_s),
             drain=drain,
         )
