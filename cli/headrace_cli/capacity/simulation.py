@@ -21,8 +21,8 @@ from headrace_cli.capacity.tally import Point, Tally
 
 LOOK_US = SECOND_US
 """Longest time between two looks at a gate where somebody waits, as the gate's processes have it."""
-NORMAL_QUANTILE = 2.054
-"""Standard deviations below which 98 % of a normal variable lie: what `headrace_llm.history` learns of real calls."""
+NORMAL_QUANTILE = 2.576
+"""Standard deviations below which 99.5 % of a normal variable lie: what `headrace_llm.history` learns of real calls."""
 BACK_US = SECOND_US
 """Whoever was refused does not come back sooner, whatever the think time."""
 

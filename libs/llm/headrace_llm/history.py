@@ -7,13 +7,13 @@ WEIGHT = 0.1
 """How much the newest call moves an average."""
 MARGIN = 1.25
 """Answers vary: this much more than the average is reserved."""
-QUANTILE = 0.98
-"""The part of calls that are done within `needed_s`."""
+QUANTILE = 0.995
+"""The part of calls that are done within `needed_s`. Under overload all wait as long as they may: the rest is too late."""
 STEP = 1.1
 """Ratio of a bucket's bounds; times are known to that precision."""
 LEAST_S = 0.01
-MEMORY = 0.995
-"""What each call leaves of the weight of those before: a few hundred are remembered."""
+MEMORY = 0.998
+"""What each call leaves of the weight of those before: some five hundred are remembered."""
 FEW = 20
 """With fewer calls than that, the longest is taken, and a bucket more."""
 MOST_KINDS = 256

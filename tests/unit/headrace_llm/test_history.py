@@ -17,7 +17,7 @@ def test_almost_every_call_is_done_within_what_it_is_said_to_need() -> None:
     times = [chance.lognormvariate(1, 0.5) for _ in range(2000)]
     needed = learnt(times[:1000]).needed_s("m")
     late = sum(one > needed for one in times[1000:]) / 1000
-    assert 0.002 < late < 0.045
+    assert 0 < late < 0.015
 
 
 @given(st.lists(st.floats(0.02, 600), min_size=1, max_size=19))
@@ -26,7 +26,7 @@ def test_of_few_calls_the_longest_counts(times: list[float]) -> None:
 
 
 def test_what_was_long_ago_fades() -> None:
-    history = learnt([100.0] * 300 + [1.0] * 3000)
+    history = learnt([100.0] * 300 + [1.0] * 4000)
     assert history.needed_s("m") < 1.2
     assert history.expected_s("m") < 1.1
 

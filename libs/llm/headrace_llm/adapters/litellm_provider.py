@@ -1,6 +1,7 @@
 """Speaks to providers through LiteLLM, the only module that imports it, and only in `warm`, on a thread."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -199,6 +200,8 @@ def _load() -> Any:
         asyncio.run(_rehearse(litellm))
     except Exception as error:  # noqa: BLE001 - without its rehearsal LiteLLM works all the same, only later
         log.warning("litellm_rehearsal_failed", cause=repr(error))
+    # A full collection would walk through all of LiteLLM and hold up the loop for half a second, and granted calls with it.
+    gc.freeze()
     seconds = time.perf_counter() - started
     metrics.WARM_UP_SECONDS.set(seconds)
     log.info("litellm_warm", seconds=round(seconds, 2))
