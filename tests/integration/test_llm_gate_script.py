@@ -37,8 +37,8 @@ class Both:
         self.number += 1
         name, age_us = f"{process}:{self.number}", self.now_us - self.number % 7 * 1000
         place = order(age_us=age_us, unblocks=unblocks, number=self.number, id=name)
-        waiter = Waiter(name, rank, tenant, WEIGHTS[tenant], place, tokens, self.now_us + may_wait_us)
-        asked = Waiter(name, rank, tenant, WEIGHTS[tenant], "", tokens, may_wait_us)
+        waiter = Waiter(name, rank, tenant, WEIGHTS.get(tenant, 1.0), place, tokens, self.now_us + may_wait_us)
+        asked = Waiter(name, rank, tenant, WEIGHTS.get(tenant, 1.0), "", tokens, may_wait_us)
         real = await self.shared.enter("s", self.quota, asked, age_us=age_us, unblocks=unblocks, number=self.number)
         assert real == self.limiter.enter(waiter, now_us=self.now_us, deliver=self.deliver)
         if real.granted:
@@ -59,6 +59,9 @@ class Both:
         for rank in range(CLASSES):
             assert fields.get(f"credit{rank}", 0) == self.limiter.turns.lines[rank].credit
             assert fields.get(f"now{rank}", 0) == self.limiter.turns.lines[rank].now
+        names = ["here:0", *(one.id for one in self.limiter.turns)]
+        standings = await self.shared.standings("s", self.quota, names)
+        assert standings == [self.limiter.standing(one, now_us=self.now_us) for one in names]
         queue: list[Any] = await self.client.hkeys(f"{PREFIX}s:w")
         assert {name.decode() for name in queue} == {one.id for one in self.limiter.turns}
 
@@ -136,6 +139,15 @@ async def test_a_queue_that_lost_its_keys_is_asked_for_anew(redis_url: str) -> N
         await client.delete(f"{PREFIX}s:w")
         assert await both.shared.pump("s", both.quota) == -1
         assert await both.shared.missing("s", both.quota, names) == names
+
+
+async def test_places_among_very_many_tenants_are_a_bound(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=6), most_waiting=1000)
+        for number in range(140):
+            tenant = f"t{number % 70}"
+            await both.enter(process="live", rank=0, tenant=tenant, tokens=0, may_wait_us=10**10, unblocks=0)
+        await both.compare()
 
 
 async def test_only_the_first_to_come_back_stops_the_others(redis_url: str) -> None:

@@ -1,6 +1,6 @@
 """How the rest of Headrace asks a model. `ModelClient` is the interface; `headrace_llm.app` makes the real one."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, Protocol
@@ -40,6 +40,18 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Where a call stands that waits for its turn at the gate, about."""
+
+    position: int
+    """1 goes next. Who comes later and goes first moves it back."""
+    expected_s: float
+    """What is left."""
+    waited_s: float
+    """So far, at this gate."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One question to a model."""
 
@@ -70,6 +82,9 @@ class ChatRequest:
     cache: bool | None = None
     """Whether an exact repetition may be answered from the cache: None means at temperature 0, without tools and without
     options that vary answers."""
+    on_wait: Callable[[Wait], None] | None = field(default=None, compare=False)
+    """Told about once a second while the call waits at the gate, and nothing when it goes at once. It must neither wait nor
+    raise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from headrace_llm.client import Message, ModelSignals, Priority, ToolCall
+from headrace_llm.client import Message, ModelSignals, Priority, ToolCall, Wait
 from headrace_llm.gate.adaptive import Adaptive
-from headrace_llm.gate.limiter import Entered, View
+from headrace_llm.gate.limiter import Entered, Standing, View
 from headrace_llm.gate.pace import Quota
 from headrace_llm.gate.turns import Waiter
 from headrace_llm.registry import ModelEntry
@@ -43,6 +43,8 @@ class Ask:
     """See `ChatRequest`; the same over all attempts of a request, so that a repeated one keeps its place."""
     unblocks: int = 0
     run_id: str = ""
+    on_wait: Callable[[Wait], None] | None = None
+    """See `ChatRequest`."""
 
 
 class Gate(Protocol):
@@ -100,6 +102,9 @@ class SharedLimits(Protocol):
 
     async def missing(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[str]:
         """Those of the calls that are not in the queue."""
+
+    async def standings(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[Standing | None]:
+        """Where each of the calls stands; None for one that is not in the queue."""
 
     async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
         """Undo a grant that was not used."""

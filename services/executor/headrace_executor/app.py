@@ -18,6 +18,7 @@ from headrace_executor.catalog_servicer import CatalogServicer
 from headrace_executor.chat import Chats
 from headrace_executor.chat_servicer import ChatServicer
 from headrace_executor.durable import Durable, open_durable
+from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.ports import Pipeline, Sessions
 from headrace_executor.servicer import ExecutorServicer
@@ -47,7 +48,10 @@ async def service(
                 return pipeline
             assert parts is not None
             router, planner, rag, cel = parts
-            return RunPipeline(router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel)
+            limits = Limits(notice_s=settings.notice_s)
+            return RunPipeline(
+                router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel, limits=limits
+            )
 
         durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, budgets=budgets))
         if budgets is not None:

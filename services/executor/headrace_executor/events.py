@@ -4,7 +4,7 @@ Pure constructors: the journal numbers and stores what they return. Contract tes
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 PROTOCOL_VERSION = "1.0"
 
@@ -86,6 +86,12 @@ def state_snapshot(snapshot: Any) -> Event:
 def state_delta(patch: Sequence[Any]) -> Event:
     """Change the shared state by a JSON Patch."""
     return {"type": "STATE_DELTA", "delta": list(patch)}
+
+
+def queued(*, position: int, expected_wait_s: float, limited_by: Literal["slots", "quota"], step: str = "") -> Event:
+    """Tell what is waited for, and about how long: by the run, or by a step of a run that has a slot."""
+    value = {"position": position, "expected_wait_s": round(expected_wait_s, 1), "limited_by": limited_by}
+    return custom("headrace.queued", {**value, "step": step} if step else value)
 
 
 def custom(name: str, value: Any) -> Event:

@@ -1,4 +1,4 @@
-"""The decisions of the durable half: admission, waits, takeovers, notices. Pure: no I/O, clock, randomness or log."""
+"""The decisions about queues and owners: admission, waits, takeovers, notices. Pure: no I/O, clock, randomness or log."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ MAX_TAKEOVERS = 3
 MIN_RETRY_S = 1.0
 MAX_RETRY_S = 60.0
 """Shortest and longest time that a refused caller is told to wait."""
+LATE = 0.25
+"""The part of a told wait by which its end may move before that is told."""
 GUESSED_SECONDS_PER_RUN = 5.0
 """What a run is taken to last before one has finished."""
 
@@ -100,3 +102,19 @@ def worth_noticing(*, told: int, position: int) -> bool:
     if told == position:
         return False
     return position <= 10 or abs(told - position) * 10 >= told
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the readers of a run have last heard of a call that waits at the gate."""
+
+    at_s: float
+    """On the clock that all times are on."""
+    position: int
+    wait_s: float
+
+
+def wait_changed(told: Told, *, now_s: float, position: int, wait_s: float, quiet_s: float) -> bool:
+    """Whether a call's place changed enough to tell it, or its end moved by more than `quiet_s` and a part of the wait."""
+    moved_s = abs(now_s + wait_s - told.at_s - told.wait_s)
+    return worth_noticing(told=told.position, position=position) or moved_s > max(quiet_s, LATE * told.wait_s)

@@ -46,7 +46,7 @@ class Settings(ServiceSettings):
     tail_bytes: Annotated[int, Field(ge=4096, le=16 * 1024 * 1024)] = 256 * 1024
     """Events of one run that are kept in memory for its watchers."""
     notice_s: Seconds = 2.0
-    """A waiting run's watchers hear of its place no more often than this."""
+    """A waiting run's watchers hear of its place no more often than this, those of a step that waits for the quota too."""
     log_retention_days: Days = 7
     """Events of runs older than this are dropped, a day at a time."""
     run_retention_days: Days = 30

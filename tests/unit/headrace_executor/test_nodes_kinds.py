@@ -1,22 +1,24 @@
 """Each kind of node through the runner: what readers see, what is recorded, how it fails."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import orjson
 import pytest
 from headrace_blueprint import plan
 from headrace_blueprint.model import Blueprint
+from headrace_executor import events
 from headrace_executor.engine.execution import Executed, execute
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
-from headrace_llm.client import Completion, Restarted
+from headrace_llm.client import Completion, Restarted, Wait
 from headrace_llm.errors import BudgetSpent, GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
 from headrace_runtime import errors
 
+from tests.support import agui
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
 from tests.unit.headrace_llm.chain import World
 from tests.unit.headrace_llm.fakes import answer as model_says
@@ -72,6 +74,31 @@ class Restarting(FakeModels):
         yield Completion("", "fake", PAID)
 
 
+class Queueing(FakeModels):
+    """Tells each call that it waits, then answers."""
+
+    def __init__(self, *waits: Wait, say: Callable[[str], str] = answer) -> None:
+        super().__init__(say)
+        self.waits = waits
+
+    def tell(self, request: Any) -> None:
+        for wait in self.waits:
+            request.on_wait(wait)
+
+    async def complete(self, request: Any) -> Completion:
+        self.tell(request)
+        return await super().complete(request)
+
+    async def stream(self, request: Any) -> Any:
+        self.tell(request)
+        async for item in super().stream(request):
+            yield item
+
+
+def queued(journal: FakeJournal) -> list[Any]:
+    return [event["value"] for event in of_type(journal, "CUSTOM") if event["name"] == "headrace.queued"]
+
+
 async def fails(*nodes: Mapping[str, Any], **given: Any) -> RunFailed:
     with pytest.raises(RunFailed) as caught:
         await run(*nodes, **given)
@@ -90,6 +117,18 @@ class TestCompose:
         assert {event["messageId"] for event in texts} == {"r1:a"}
         assert "".join(event.get("delta", "") for event in texts) == done.output
         assert journal.log.steps["node:a"].usage == PAID
+
+    @pytest.mark.parametrize("schema", [None, {"type": "object"}], ids=["a text", "json"])
+    async def test_readers_hear_that_the_step_waits_for_the_quota(self, schema: Any) -> None:
+        models = Queueing(Wait(7, 5.0, 1.0), Wait(4, 3.21, 3.0), say=lambda _: "{}")
+        _, journal = await run({**COMPOSE, "schema": schema} if schema else COMPOSE, inputs={"x": 1}, models=models)
+        assert queued(journal) == [{"position": 4, "expected_wait_s": 3.2, "limited_by": "quota", "step": "node:a"}]
+        agui.check(journal.finish(events.run_error("internal", "the test is over")))
+
+    async def test_a_wait_shorter_than_a_notice_is_not_told(self) -> None:
+        models = Queueing(Wait(1, 1.0, 3.0))
+        _, journal = await run(COMPOSE, inputs={"x": 1}, models=models, limits=Limits(notice_s=4.0))
+        assert not queued(journal)
 
     async def test_a_lone_reference_to_an_object_is_its_json_in_the_prompt(self) -> None:
         models = FakeModels()

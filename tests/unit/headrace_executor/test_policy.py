@@ -2,7 +2,7 @@
 
 import pytest
 from headrace_executor import policy
-from headrace_executor.policy import Expectation, Fleet, Pace, QueueLimits
+from headrace_executor.policy import Expectation, Fleet, Pace, QueueLimits, Told
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +73,20 @@ def test_the_third_takeover_of_a_step_is_the_runs_end(takeovers: int, fails: boo
 )
 def test_a_place_is_told_first_near_the_front_and_when_it_moved_by_a_tenth(told: int, position: int, worth: bool) -> None:
     assert policy.worth_noticing(told=told, position=position) is worth
+
+
+@pytest.mark.parametrize(
+    ("position", "wait_s", "changed"),
+    [(30, 30, False), (30, 20.1, False), (30, 39.9, False), (30, 9, True), (30, 41, True), (29, 30, False), (27, 30, True)],
+)
+def test_a_wait_at_the_gate_has_changed_with_its_place_or_when_its_end_moves_by_a_quarter(
+    position: int, wait_s: float, changed: bool
+) -> None:
+    told = Told(at_s=1000.0, position=30, wait_s=40.0)
+    assert policy.wait_changed(told, now_s=1010.0, position=position, wait_s=wait_s, quiet_s=2.0) is changed
+
+
+def test_the_end_of_a_short_wait_may_move_by_the_pace_of_notices() -> None:
+    told = Told(at_s=1000.0, position=1, wait_s=1.0)
+    assert not policy.wait_changed(told, now_s=1000.0, position=1, wait_s=2.9, quiet_s=2.0)
+    assert policy.wait_changed(told, now_s=1000.0, position=1, wait_s=3.1, quiet_s=2.0)

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from headrace_llm.client import Completion, Restarted
+from headrace_llm.client import Completion, Restarted, Wait
 from headrace_llm.errors import (
     CallTimeout,
     ContentRefused,
@@ -124,9 +124,10 @@ async def test_all_attempts_keep_the_requests_place_in_time() -> None:
     await world.models.complete(ask(model="a"))
     assert [asked.started_at for _, asked in world.gate.asked] == [1_700_000_000.0] * 3
     world.provider.scripts.append([answer()])
-    await world.models.complete(ask(model="a", started_at=5.0, unblocks=3, run_id="r"))
+    told: list[Wait] = []
+    await world.models.complete(ask(model="a", started_at=5.0, unblocks=3, run_id="r", on_wait=told.append))
     asked = world.gate.asked[-1][1]
-    assert (asked.started_at, asked.unblocks, asked.run_id) == (5.0, 3, "r")
+    assert (asked.started_at, asked.unblocks, asked.run_id, asked.on_wait) == (5.0, 3, "r", told.append)
 
 
 async def test_a_stream_that_breaks_off_goes_on_with_the_fallback() -> None:

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from headrace_llm.gate.adaptive import Adaptive
-from headrace_llm.gate.limiter import Entered, View
+from headrace_llm.gate.limiter import Entered, Standing, View
 from headrace_llm.gate.pace import Quota
 from headrace_llm.gate.turns import CLASSES, Waiter
 from headrace_llm.ports import Away, Told
@@ -95,6 +95,14 @@ class RedisLimits:
     async def missing(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[str]:
         """See `ports.SharedLimits`."""
         return [one.decode() for one in await self._run(scope, quota, "missing", *waiter_ids)]
+
+    async def standings(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[Standing | None]:
+        """See `ports.SharedLimits`."""
+        told = [float(one) for one in await self._run(scope, quota, "standings", *waiter_ids)]
+        return [
+            None if ahead < 0 else Standing(int(ahead), wait_us)
+            for ahead, wait_us in zip(told[::2], told[1::2], strict=True)
+        ]
 
     async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
         """See `ports.SharedLimits`."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from headrace_llm.cache import policy
-from headrace_llm.client import Completion, Restarted
+from headrace_llm.client import Completion, Restarted, Wait
 from headrace_llm.errors import ProviderUnavailable
 
 Pilot = Callable[["Flight"], Coroutine[Any, Any, Completion]]
@@ -23,7 +23,7 @@ class Flight:
         self._begin = 0
         self._end: Completion | Exception | None = None
         self._news = asyncio.Event()
-        self._riders: set[object] = set()
+        self._riders: dict[object, Callable[[Wait], None] | None] = {}
         self._payer: object | None = None
         self._task = asyncio.get_running_loop().create_task(self._fly(pilot), name="llm flight")
 
@@ -39,19 +39,29 @@ class Flight:
         self._pieces.append(piece)
         self._tell()
 
+    def note_wait(self, wait: Wait) -> None:
+        """Tell all riders that want to know it where the call stands."""
+        for on_wait in self._riders.values():
+            if on_wait is not None:
+                on_wait(wait)
+
     def when_over(self, call: Callable[[], None]) -> None:
         """Have `call` called at its end."""
         self._task.add_done_callback(lambda _: call())
 
     async def ride(
-        self, *, patience_s: float | None = None, limit_s: float | None = None
+        self,
+        *,
+        patience_s: float | None = None,
+        limit_s: float | None = None,
+        on_wait: Callable[[Wait], None] | None = None,
     ) -> AsyncGenerator[str | Restarted | Completion, None]:
         """The pieces so far and those to come, then the answer. Raises what the call raises.
 
         Raises `TimeoutError` when nothing came within `patience_s`, or the end not within `limit_s`.
         """
         rider = object()
-        self._riders.add(rider)
+        self._riders[rider] = on_wait
         self._payer = self._payer or rider
         begin = at = self._begin
         now = asyncio.get_running_loop().time()
@@ -77,7 +87,7 @@ class Flight:
         return end if self._payer is rider else policy.Kept.of(end).completion(end.model)
 
     async def _leave(self, rider: object) -> None:
-        self._riders.discard(rider)
+        self._riders.pop(rider, None)
         if self._end is not None:
             return
         if self._payer is rider:

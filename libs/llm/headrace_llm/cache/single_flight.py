@@ -126,7 +126,8 @@ class SingleFlight:
         now, streamed = self._clock(), False
         # A call of our own ends by its deadline; it knows better than we why it is late.
         patience_s, limit_s = (None, None) if own else (ask.patient_until - now, ask.until - now)
-        async with aclosing(flight.ride(patience_s=patience_s, limit_s=limit_s)) as items:
+        riding = flight.ride(patience_s=patience_s, limit_s=limit_s, on_wait=ask.request.on_wait)
+        async with aclosing(riding) as items:
             async for item in items:
                 if isinstance(item, Completion):
                     if not own:
@@ -180,7 +181,9 @@ class SingleFlight:
         """Ask the model with what is left of the deadline."""
         self._count(ask.entry.id, "miss")
         left_s = ask.until - self._clock()
-        request = replace(ask.request, deadline_s=left_s)
+        # Who began it may leave before the others, and then has nobody to tell.
+        on_wait = flight.note_wait if ask.request.on_wait else None
+        request = replace(ask.request, deadline_s=left_s, on_wait=on_wait)
         completion: Completion | None = None
         if ask.whole:
             completion = await self._inner.complete(request)

@@ -216,6 +216,48 @@ local function ahead(rank, tenant, weight)
   return total
 end
 
+local function step(cost, weight) return math.max(1, math.floor(math.max(cost, 1.0) / weight)) end
+local function precedes(a, b) -- by bytes, as sorted sets have it: `<` would go by the server's locale
+  for i = 1, math.min(#a, #b) do
+    if a:byte(i) ~= b:byte(i) then return a:byte(i) < b:byte(i) end
+  end
+  return #a < #b
+end
+local lines = {}
+local function line_of(rank) -- the tenants of a class that wait; nothing is granted between two looks at it
+  if lines[rank] then return lines[rank] end
+  local found = redis.call('ZRANGE', base .. ':t' .. rank, 0, -1, 'WITHSCORES')
+  local line = {size = #found / 2, tenants = {}}
+  for i = 1, line.size <= MAX_TENANTS_COUNTED and #found or 0, 2 do
+    line.tenants[found[i]] = {
+      time = tonumber(found[i + 1]),
+      weight = tonumber(redis.call('HGET', base .. ':m' .. rank, found[i]) or '1'),
+      depth = redis.call('ZCARD', base .. ':q' .. rank .. ':' .. found[i]),
+    }
+  end
+  lines[rank] = line
+  return line
+end
+local function turns_until(time, other, cost, tie)
+  local rest, each = time - other.time, step(cost, other.weight)
+  if rest < 0 then return 0 end
+  local turns = math.floor(rest / each) + ((tie or rest % each ~= 0) and 1 or 0)
+  return math.min(turns, other.depth)
+end
+local function before(w, cost)
+  local own = redis.call('ZRANK', queue_of(w), w.order)
+  local line = line_of(w.rank)
+  if not own then return nil end
+  if line.size > MAX_TENANTS_COUNTED then return math.min(s['depth' .. w.rank] - 1, (own + 1) * line.size) end
+  local mine = line.tenants[w.tenant]
+  if not mine then return nil end
+  local at, total = mine.time + own * step(cost, mine.weight), own
+  for name, other in pairs(line.tenants) do
+    if name ~= w.tenant then total = total + turns_until(at, other, cost, precedes(name, w.tenant)) end
+  end
+  return total
+end
+
 -- limiter.py
 local function due(f) return math.max(s.requests_us - tolerance(f), s.tokens_us, s.cool_us) - now end
 local function roll()
@@ -233,10 +275,12 @@ local function grant(w, f)
   set('tokens_us', math.max(s.tokens_us, now) + tokens_time(f, w.tokens))
   set('count' .. w.rank, s['count' .. w.rank] + 1)
 end
-local function expected_wait(rank, tenant, weight)
+local function each_takes()
   local f = factor_at(now)
-  local each = math.max(interval(f), tokens_time(f, s.tokens_per_call))
-  local own, higher, rates, owed = ahead(rank, tenant, weight), 0, 0, 0
+  return math.max(interval(f), tokens_time(f, s.tokens_per_call))
+end
+local function standing(rank, own) -- behind so many calls of the class: all that go before, and what is to be expected
+  local each, higher, rates, owed = each_takes(), 0, 0, 0
   for r = 0, rank - 1 do
     higher = higher + s['depth' .. r]
     rates = rates + last_minute(r)
@@ -245,9 +289,13 @@ local function expected_wait(rank, tenant, weight)
     if s['depth' .. r] > 0 then owed = owed + SHARES[r] end
   end
   local share = math.max(SHARES[rank], 1 - rates * each / MINUTE - owed, 0.05)
-  local before = own + higher
-  if SHARES[rank] > 0 then before = math.min(before, math.ceil((own + 1) / SHARES[rank]) - 1) end
-  return math.max(0.0, due(f)) + math.max(before * each, own * each / share)
+  local all = own + higher
+  if SHARES[rank] > 0 then all = math.min(all, math.ceil((own + 1) / SHARES[rank]) - 1) end
+  return all, math.max(0.0, due(factor_at(now))) + math.max(all * each, own * each / share)
+end
+local function expected_wait(rank, tenant, weight)
+  local _, wait = standing(rank, ahead(rank, tenant, weight))
+  return wait
 end
 local function pump(entering)
   for _ = 1, BATCH do
@@ -355,6 +403,20 @@ elseif operation == 'missing' then
     if redis.call('HEXISTS', base .. ':w', ARGV[i]) == 0 then lost[#lost + 1] = ARGV[i] end
   end
   return lost
+elseif operation == 'standings' then
+  -- ids -> for each how many go before it, -1 when it is not in the queue, and what it has to expect
+  roll()
+  local told = {}
+  for i = 9, #ARGV do
+    local w = read(ARGV[i])
+    local own = w and before(w, each_takes())
+    local all, wait = -1, 0
+    if own then all, wait = standing(w.rank, own) end
+    told[#told + 1] = number(all)
+    told[#told + 1] = number(wait)
+  end
+  save()
+  return told
 elseif operation == 'view' then
   -- -> the fields of the state, in their order, then what a new tenant's call would wait, by class, and now
   roll()

@@ -5,51 +5,27 @@ import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
+import structlog
+
+from headrace_llm.client import Wait
 from headrace_llm.errors import GateRefused
 from headrace_llm.gate.adaptive import Adaptive
-from headrace_llm.gate.limiter import Entered, Limiter, View
+from headrace_llm.gate.limiter import Entered, Limiter, Standing, View
 from headrace_llm.gate.pace import SECOND_US, Quota, interval_us
 from headrace_llm.gate.turns import Waiter, order
+from headrace_llm.gate.waiting import Place, Turn, Waiting
 from headrace_llm.ports import Ask, Away, SharedLimits, Told
 
 SYNC_S = 1.0
 """How often a process with waiters looks whether they still are in the shared queue."""
 REJOIN_S = 1.6
 """How long the shared limit rests when Redis is back: by then every process has noticed and uses its share no more."""
+MOST_TOLD = 256
+"""Calls that are told where they stand, those of the oldest work; counting places is work for Redis."""
 
-
-class Place(Enum):
-    """Which queue a call waits in."""
-
-    NOWHERE = 0
-    SHARED = 1
-    OWN = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A call may go."""
-
-    now_us: int
-    shared: bool
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """A call of this process at the gate."""
-
-    id: str
-    number: int
-    ask: Ask
-    weight: float
-    age_us: int
-    until: float
-    """On the loop's clock."""
-    turn: asyncio.Future[Turn]
-    place: Place = Place.NOWHERE
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +86,7 @@ class Lane:
             ask=ask,
             weight=weight,
             age_us=round((ask.started_at or self._wall()) * SECOND_US),
+            since=self._clock(),
             until=self._clock() + ask.max_wait_s,
             turn=asyncio.get_running_loop().create_future(),
         )
@@ -283,6 +260,7 @@ class Lane:
                 if self._clock() - looked >= SYNC_S:
                     looked = self._clock()
                     await self._find_missing()
+                    await self._tell()
             except Away as error:
                 self._lost(str(error))
                 continue
@@ -304,6 +282,24 @@ class Lane:
             one = self.waiting.get(lost)
             if one is not None and not one.turn.done():
                 await self._enter_shared(one)
+
+    async def _tell(self) -> None:
+        """Tell the calls that want to know it where they stand."""
+        curious = [one for one in self._in_order(Place.SHARED, Place.OWN) if one.ask.on_wait is not None][:MOST_TOLD]
+        standings = await self._standings([one.id for one in curious]) if curious else ()
+        for one, standing in zip(curious, standings, strict=True):
+            if standing is not None and one.ask.on_wait is not None and not one.turn.done():
+                waited_s = self._clock() - one.since
+                try:
+                    one.ask.on_wait(Wait(standing.ahead + 1, standing.wait_us / SECOND_US, waited_s))
+                except Exception:  # everybody's pump goes on
+                    log.exception("on_wait_failed", scope=self.scope)
+
+    async def _standings(self, ids: Sequence[str]) -> Sequence[Standing | None]:
+        if self.up and self._shared is not None:
+            return await self._shared.standings(self.scope, self.quota, ids)
+        assert self._own is not None
+        return [self._own.standing(one, now_us=self._now_us()) for one in ids]
 
     async def _sleep_until(self, due: float) -> None:
         self._wake.clear()

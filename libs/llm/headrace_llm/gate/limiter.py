@@ -34,6 +34,16 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A waiting call's place now."""
+
+    ahead: int
+    """Calls that go before it if nobody else comes."""
+    wait_us: float
+    """What it has to expect."""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """The limit now."""
 
@@ -148,22 +158,16 @@ class Limiter:
         self.cool_us = max(self.cool_us, now_us + for_us)
 
     def expected_wait(self, rank: int, tenant: str, weight: float, *, now_us: int) -> float:
-        """How long a call that comes now would wait.
+        """How long a call that comes now would wait."""
+        return self._standing(rank, self.turns.ahead(rank, tenant, weight), now_us).wait_us
 
-        Calls ahead of it times the pace; of which, at worst, its class gets its guaranteed share, and at best what the
-        classes before it leave by their grants of the last minute.
-        """
-        factor = adaptive.factor(self.adaptive, now_us)
-        due = max(0.0, self._due(factor, now_us))
-        each = max(self._interval(factor), pace.tokens_us(self.quota, factor, self.tokens_per_call))
-        own = self.turns.ahead(rank, tenant, weight)
-        higher = sum(self.turns.lines[r].depth for r in range(rank))
-        rates = self._last_minute(now_us)
-        taken = sum(rates[:rank]) * each / MINUTE_US
-        owed = sum(SHARES[r] for r in range(rank + 1, CLASSES) if self.turns.lines[r].waiting)
-        share = max(SHARES[rank], 1 - taken - owed, 0.05)
-        first = own + higher if SHARES[rank] <= 0 else min(own + higher, math.ceil((own + 1) / SHARES[rank]) - 1)
-        return due + max(first * each, own * each / share)
+    def standing(self, waiter_id: str, *, now_us: int) -> Standing | None:
+        """Where a call stands; None when it is not in the queue."""
+        self._roll(now_us)
+        waiter = self.turns.get(waiter_id)
+        if waiter is None:
+            return None
+        return self._standing(waiter.rank, self.turns.before(waiter, self._each(now_us)), now_us)
 
     def view(self, *, now_us: int) -> View:
         """What is to be shown."""
@@ -190,6 +194,27 @@ class Limiter:
     def _due(self, factor: float, now_us: int) -> float:
         ahead = pace.tolerance_us(self.quota, factor)
         return max(self.requests_us - ahead, self.tokens_us, self.cool_us) - now_us
+
+    def _each(self, now_us: int) -> float:
+        """The time that a call takes up, on average."""
+        factor = adaptive.factor(self.adaptive, now_us)
+        return max(self._interval(factor), pace.tokens_us(self.quota, factor, self.tokens_per_call))
+
+    def _standing(self, rank: int, own: int, now_us: int) -> Standing:
+        """The place behind so many calls of a class.
+
+        Calls ahead of it times the pace; of which, at worst, its class gets its guaranteed share, and at best what the
+        classes before it leave by their grants of the last minute.
+        """
+        each = self._each(now_us)
+        due = max(0.0, self._due(adaptive.factor(self.adaptive, now_us), now_us))
+        higher = sum(self.turns.lines[r].depth for r in range(rank))
+        rates = self._last_minute(now_us)
+        taken = sum(rates[:rank]) * each / MINUTE_US
+        owed = sum(SHARES[r] for r in range(rank + 1, CLASSES) if self.turns.lines[r].waiting)
+        share = max(SHARES[rank], 1 - taken - owed, 0.05)
+        ahead = own + higher if SHARES[rank] <= 0 else min(own + higher, math.ceil((own + 1) / SHARES[rank]) - 1)
+        return Standing(ahead, due + max(ahead * each, own * each / share))
 
     def _interval(self, factor: float) -> float:
         return pace.interval_us(self.quota, factor)

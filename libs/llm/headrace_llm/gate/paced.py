@@ -10,8 +10,9 @@ import structlog
 from headrace_llm import metrics
 from headrace_llm.client import ModelSignals, Priority
 from headrace_llm.errors import GateRefused
-from headrace_llm.gate.lane import Fleet, Lane, Turn
+from headrace_llm.gate.lane import Fleet, Lane
 from headrace_llm.gate.pace import SECOND_US, Quota
+from headrace_llm.gate.waiting import Turn
 from headrace_llm.ports import Ask, Away, Grant, SharedLimits, Told
 from headrace_llm.registry import ModelEntry, Registry
 

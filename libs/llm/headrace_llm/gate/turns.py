@@ -66,6 +66,14 @@ class Line:
         """Whose turn it is; somebody waits."""
         return min(self.waiting, key=lambda tenant: (self.times[tenant], tenant))
 
+    def turns_until(self, time: float, tenant: str, cost: float, *, tie: bool) -> int:
+        """How many calls of a tenant go before a virtual time; `tie`: one at that very time does, too."""
+        rest, step = time - self.times[tenant], _step(cost, self.weights[tenant])
+        if rest < 0:
+            return 0
+        turns = math.floor(rest / step) + (1 if tie or rest % step else 0)
+        return min(turns, len(self.waiting[tenant]))
+
 
 class Turns:
     """The queue of one limit."""
@@ -82,6 +90,10 @@ class Turns:
 
     def __iter__(self) -> Iterator[Waiter]:
         return iter(self._waiters.values())
+
+    def get(self, waiter_id: str) -> Waiter | None:
+        """A call that waits, None when it is not there."""
+        return self._waiters.get(waiter_id)
 
     def join(self, waiter: Waiter) -> None:
         """Put a call at its place."""
@@ -136,8 +148,23 @@ class Turns:
         others = (other for other in line.waiting if other != tenant)
         return own + sum(min(len(line.waiting[one]), math.floor(turns * line.weights[one])) for one in others)
 
+    def before(self, waiter: Waiter, cost: float) -> int:
+        """How many of its class go before a call that waits, if each of them costs as much."""
+        line = self.lines[waiter.rank]
+        own = bisect.bisect_left(line.waiting[waiter.tenant], waiter.order)
+        if len(line.waiting) > MAX_TENANTS_COUNTED:
+            return min(line.depth - 1, (own + 1) * len(line.waiting))
+        at = line.times[waiter.tenant] + own * _step(cost, line.weights[waiter.tenant])
+        others = (other for other in line.waiting if other != waiter.tenant)
+        return own + sum(line.turns_until(at, one, cost, tie=one < waiter.tenant) for one in others)
+
     def _next_rank(self) -> int | None:
         owed = [rank for rank, line in enumerate(self.lines) if line.waiting and line.credit >= 1]
         if owed:
             return max(owed, key=lambda rank: (self.lines[rank].credit, -rank))
         return next((rank for rank, line in enumerate(self.lines) if line.waiting), None)
+
+
+def _step(cost: float, weight: float) -> float:
+    """How far a call of that cost moves its tenant's virtual time."""
+    return max(1, math.floor(max(cost, 1.0) / weight))

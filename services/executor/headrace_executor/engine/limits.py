@@ -45,5 +45,7 @@ class Limits:
     """Largest sum of a run's outputs: they are held in memory and end in one gRPC answer."""
     max_event_bytes: int = 64 * 1024
     """Largest value inside one event; a larger one is replaced by its size and its beginning."""
+    notice_s: float = 2.0
+    """A step waits so long for the quota before its readers hear of it, and they hear of waits no more often."""
     max_inline_cel_bytes: int = 16 * 1024
     """Values that an expression may see in the service's own process; over larger ones it runs in a worker."""

@@ -12,6 +12,7 @@ NODE_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
 )
 NODE_RETRIES = Counter("headrace_executor_node_retries_total", "Attempts at a node after its first, by kind.", ["kind"])
+NOTICES = Counter("headrace_executor_quota_notices_total", "Events that told readers of a running run that it waits.")
 RETRIES = Counter(
     "headrace_executor_call_retries_total", "Calls to other services tried again, by service and status.", ["part", "code"]
 )

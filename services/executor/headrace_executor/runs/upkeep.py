@@ -103,13 +103,10 @@ class Upkeep:
         for one in waiting:
             if policy.worth_noticing(told=one.noticed, position=one.position):
                 expected = policy.expectation(one.position, fleet, paces[one.priority])
-                value = {
-                    "position": one.position,
-                    "expected_wait_s": expected.wait_s,
-                    "limited_by": expected.limited_by,
-                }
-                event = orjson.dumps(events.custom("headrace.queued", value))
-                notices.append(Notice(one.run_id, one.fence, one.position, event))
+                event = events.queued(
+                    position=one.position, expected_wait_s=expected.wait_s, limited_by=expected.limited_by
+                )
+                notices.append(Notice(one.run_id, one.fence, one.position, orjson.dumps(event)))
         told = await self._store.notice(notices) if notices else ()
         if told:
             self._hints.events(told)

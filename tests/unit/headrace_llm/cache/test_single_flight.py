@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from headrace_llm.cache.cached_models import CachedModels, Room
 from headrace_llm.cache.single_flight import Bounds
-from headrace_llm.client import Completion, Priority, Restarted
+from headrace_llm.client import Completion, Priority, Restarted, Wait
 from headrace_llm.errors import CallTimeout, ProviderRejected, ProviderUnavailable, Throttled
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +87,33 @@ async def test_when_the_first_leaves_its_call_goes_on_for_the_others() -> None:
     world.stage.calls[0].say(done())
     assert (await waiter).usage.total == COST
     assert len(world.stage.calls) == 1
+
+
+async def test_all_who_wait_for_a_call_are_told_where_it_stands_also_when_the_first_has_left() -> None:
+    world = World()
+    told: list[tuple[str, Wait]] = []
+    leader = world.asking(on_wait=lambda wait: told.append(("leader", wait)))
+    waiter = world.asking(on_wait=lambda wait: told.append(("waiter", wait)))
+    silent = world.asking()
+    await idle()
+    tell = world.stage.calls[0].request.on_wait
+    assert tell is not None
+    tell(Wait(2, 3.0, 1.0))
+    leader.cancel()
+    await idle()
+    tell(Wait(1, 2.0, 2.0))
+    assert told == [(name, Wait(2, 3.0, 1.0)) for name in ("leader", "waiter")] + [("waiter", Wait(1, 2.0, 2.0))]
+    world.stage.calls[0].say(done())
+    await asyncio.gather(waiter, silent)
+
+
+async def test_a_call_that_nobody_wants_to_hear_of_does_not_ask_where_it_stands() -> None:
+    world = World()
+    asking = world.asking()
+    await idle()
+    assert world.stage.calls[0].request.on_wait is None
+    world.stage.calls[0].say(done())
+    await asking
 
 
 async def test_when_all_leave_the_call_is_broken_off_and_the_next_process_asks() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from headrace_llm.gate.limiter import Limiter
 from headrace_llm.gate.pace import MINUTE_US, Quota, interval_us, tolerance_us
@@ -147,6 +148,37 @@ def test_an_expected_wait_is_what_it_then_takes() -> None:
     world.arrive(crowd(1)[0])
     world.run_until(world.now_us + 10**8)
     assert abs(world.gone[-1][0] - came - expected) < 0.1 * expected
+
+
+def test_where_a_waiting_call_stands_comes_down_to_its_turn() -> None:
+    world = World(Quota(600))
+    for one in crowd(30):
+        world.arrive(one)
+    told = []
+    while (standing := world.limiter.standing("p:30", now_us=world.now_us)) is not None:
+        told.append(standing)
+        world.run_until(world.now_us + 100_000)
+    assert [one.ahead for one in told] == sorted((one.ahead for one in told), reverse=True)
+    assert (told[0].ahead, told[-1].ahead) == (28, 0)
+    assert all(later.wait_us < earlier.wait_us for earlier, later in pairwise(told))
+    assert abs(told[0].wait_us - len(told) * 100_000) < 300_000
+
+
+def test_a_waiting_call_moves_back_when_more_urgent_ones_come() -> None:
+    world = World(Quota(60))
+    for one in crowd(4, rank=1):
+        world.arrive(one)
+    before = world.limiter.standing("p:4", now_us=world.now_us)
+    world.arrive(crowd(1, rank=0)[0])
+    after = world.limiter.standing("p:4", now_us=world.now_us)
+    assert before is not None
+    assert after is not None
+    assert (before.ahead, after.ahead) == (2, 3)
+    assert after.wait_us > before.wait_us
+
+
+def test_who_is_not_in_the_queue_stands_nowhere() -> None:
+    assert World(Quota(60)).limiter.standing("p:9", now_us=START_US) is None
 
 
 def test_a_background_call_is_promised_no_more_than_its_share_while_others_keep_coming() -> None:

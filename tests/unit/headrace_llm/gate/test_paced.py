@@ -1,11 +1,11 @@
 """The gate of one process without Redis: calls wait, go, are cancelled and refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 import pytest
-from headrace_llm.client import Priority
+from headrace_llm.client import Priority, Wait
 from headrace_llm.errors import GateRefused
 from headrace_llm.gate.pace import Quota
 from headrace_llm.gate.paced import PacedGate, effective_rpm
@@ -21,9 +21,14 @@ class World:
         self.loop = asyncio.get_running_loop()
 
     async def acquire(
-        self, tokens: int = 0, max_wait_s: float = 5.0, priority: Priority = Priority.STANDARD, tenant: str = "t"
+        self,
+        tokens: int = 0,
+        max_wait_s: float = 5.0,
+        priority: Priority = Priority.STANDARD,
+        tenant: str = "t",
+        on_wait: Callable[[Wait], None] | None = None,
     ) -> Grant:
-        return await self.gate.acquire(self.entry, Ask(tokens, priority, tenant, max_wait_s))
+        return await self.gate.acquire(self.entry, Ask(tokens, priority, tenant, max_wait_s, on_wait=on_wait))
 
     async def queued(self, count: int) -> None:
         async with asyncio.timeout(5):
@@ -153,6 +158,46 @@ async def test_signals_tell_the_last_minute() -> None:
         signals = world.gate.signals()[0]
         assert (signals.granted_rpm, signals.effective_rpm, signals.seconds_per_call) == (4, 60_000, 0.5)
         assert signals.queued == dict.fromkeys(Priority, 0)
+
+
+async def test_a_waiting_call_is_told_where_it_stands_and_one_that_goes_at_once_is_not() -> None:
+    async with aclosing(World(rpm=6)) as world:
+        told: dict[str, list[Wait]] = {"first": [], "second": [], "third": []}
+
+        def waiting(name: str) -> "asyncio.Task[Grant]":
+            return asyncio.create_task(world.acquire(max_wait_s=60, on_wait=told[name].append))
+
+        async def told_at(position: int) -> Wait:
+            async with asyncio.timeout(20):
+                while not any(wait.position == position for wait in told["third"]):
+                    await asyncio.sleep(0.01)
+            return told["third"][-1]
+
+        await waiting("first")
+        second = waiting("second")
+        await world.queued(1)
+        third = waiting("third")
+        behind = await told_at(2)
+        second.cancel()
+        next_up = await told_at(1)
+        third.cancel()
+        await asyncio.gather(second, third, return_exceptions=True)
+        assert behind.expected_s - next_up.expected_s > 10
+        assert behind.waited_s < next_up.waited_s
+        assert not told["first"]
+        assert {wait.position for wait in told["second"]} == {1}
+
+
+async def test_one_who_cannot_bear_to_be_told_keeps_nobody_from_going() -> None:
+    def fail(wait: Wait) -> None:
+        told.append(wait)
+        raise RuntimeError
+
+    async with aclosing(World(rpm=40)) as world:
+        told: list[Wait] = []
+        await world.acquire()
+        await asyncio.gather(world.acquire(on_wait=fail), world.acquire(on_wait=fail))
+        assert told
 
 
 def test_the_effective_rate_is_that_of_the_side_that_binds() -> None:

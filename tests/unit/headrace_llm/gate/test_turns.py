@@ -1,7 +1,7 @@
 from collections import Counter
 
 from headrace_llm.gate.turns import CLASSES, MOST_CREDIT, SHARES, Turns, Waiter, order
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -152,6 +152,24 @@ def test_a_forecast_counts_the_turns_of_others() -> None:
     assert turns.ahead(0, "b", 0.5) == 5
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), max_size=25),
+    st.integers(0, 10),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), max_size=15),
+)
+def test_a_waiting_call_goes_exactly_after_those_that_are_counted_before_it(
+    first: list[tuple[str, int]], gone: int, then: list[tuple[str, int]]
+) -> None:
+    turns = Turns()
+    for number, (tenant, age_us) in enumerate(first):
+        turns.join(waiter(number, tenant=tenant, age_us=age_us))
+    served(turns, gone)
+    for number, (tenant, age_us) in enumerate(then, 100):
+        turns.join(waiter(number, tenant=tenant, age_us=age_us))
+    counted = {one.id: turns.before(one, 100.0) for one in turns}
+    assert {one.id: at for at, one in enumerate(served(turns, 100))} == counted
+
+
 def test_a_forecast_of_very_many_tenants_is_a_bound() -> None:
     turns = Turns()
     for number in range(200):
@@ -159,3 +177,4 @@ def test_a_forecast_of_very_many_tenants_is_a_bound() -> None:
         turns.join(Waiter(name, 0, f"t{number}", 1.0, order(age_us=1, unblocks=0, number=number, id=name), 0, 10**18))
     assert turns.ahead(0, "new", 1.0) == 200
     assert turns.ahead(0, "t5", 1.0) == 200
+    assert {turns.before(one, 100.0) for one in turns} == {199}

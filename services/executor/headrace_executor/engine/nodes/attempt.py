@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from headrace_blueprint import references
+from headrace_llm.client import Wait
 from headrace_llm.usage import Usage
 
 from headrace_executor import events
@@ -55,6 +56,8 @@ class Attempt:
     timeout_s: float
     unblocks: int = 0
     """How many nodes wait for this one, directly or not."""
+    on_wait: Callable[[Wait], None] | None = None
+    """Told while the attempt's calls wait for the quota."""
     usage: Usage = field(default_factory=Usage)
     """What this attempt has spent so far, paid whether it succeeds or not."""
     message_id: str = ""

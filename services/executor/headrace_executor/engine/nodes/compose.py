@@ -44,6 +44,7 @@ def _request(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> Ch
         schema=node.schema_,
         purpose="compose",
         unblocks=attempt.unblocks,
+        on_wait=attempt.on_wait,
     )
     return attempt.run.call_context.applied(request)
 

@@ -19,6 +19,7 @@ from headrace_executor.engine import failures, page, steps
 from headrace_executor.engine.metrics import NODE_RETRIES, NODE_SECONDS, NODES
 from headrace_executor.engine.nodes import compose, compute, data, retrieve
 from headrace_executor.engine.nodes.attempt import Attempt, Parts, Result
+from headrace_executor.engine.notices import Notices
 from headrace_executor.engine.scope import Scope
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.model import FailureCode
@@ -46,6 +47,7 @@ class NodeRunner:
         self._plan = plan
         self._scope = scope
         self._parts = parts
+        self._notices = Notices(journal, quiet_s=parts.limits.notice_s)
 
     async def __call__(self, name: str) -> None:
         """Run one node whose needs are met and make its output visible. Raises `RunFailed`, which names the node."""
@@ -123,7 +125,8 @@ class NodeRunner:
         timeout_s = min(node.timeout_s or limits.node_timeout_s[node.kind], limits.max_node_timeout_s)
         needs = self._plan.needs[node.id]
         unblocks = self._plan.unblocks[node.id]
-        return Attempt(self._journal, self._parts, self._scope, node.id, needs, number, timeout_s, unblocks)
+        on_wait = self._notices.of(f"node:{node.id}")
+        return Attempt(self._journal, self._parts, self._scope, node.id, needs, number, timeout_s, unblocks, on_wait)
 
 
 def _may_pass(failure: RunFailed, *, asked: bool) -> bool:

@@ -1,0 +1,87 @@
+"""A run that has a slot and waits at the gate, on real Postgres and Valkey: its readers hear of it while it waits."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from headrace.executor.v1 import executor_pb2 as pb
+from headrace_executor.engine.limits import Limits
+from headrace_executor.engine.pipeline import RunPipeline
+from headrace_llm.app import model_client
+from headrace_llm.registry import Limits as ModelLimits
+from headrace_llm.registry import ModelEntry, Registry
+from headrace_llm.settings import LlmSettings
+from pydantic import SecretStr
+
+from tests.support import agui
+from tests.support.executor_durable import Executor, executor, settings
+from tests.support.executor_fakes import FakeCel, FakePlanner, FakeRag, FakeRouter, FakeSessions
+from tests.support.openai_server import openai_server
+
+PAGE = {
+    "version": 1,
+    "name": "two",
+    "inputs": {"properties": {"x": {"type": "string"}}},
+    "nodes": [
+        {"id": "one", "kind": "compose", "prompt": "first ${inputs.x}"},
+        {"id": "two", "kind": "compose", "prompt": "then ${inputs.x}"},
+    ],
+    "output": "${nodes.two.output}",
+}
+
+
+@asynccontextmanager
+async def paced(postgres_url: str, redis_url: str, *, rpm: float | None) -> AsyncIterator[Executor]:
+    """An executor whose model, behind the whole library, lets so many calls through."""
+    async with openai_server() as server:
+        entry = ModelEntry(id="m", model="openai/m", api_base=server.base_url, limits=ModelLimits(rpm=rpm))
+        llm = LlmSettings(models_file=Path("unused"), redis_url=SecretStr(redis_url))
+        async with model_client(llm, Registry.of([entry])) as models:
+            pipeline = RunPipeline(
+                router=FakeRouter(),
+                planner=FakePlanner(PAGE),
+                rag=FakeRag(),
+                models=models,
+                sessions=FakeSessions(),
+                cel=FakeCel(),
+                limits=Limits(notice_s=0.2),
+            )
+            async with executor(settings(postgres_url, redis_url), pipeline, models) as one:
+                yield one
+
+
+async def page(one: Executor, x: str) -> list[dict[str, Any]]:
+    """The whole log of a run of `PAGE`."""
+    body = orjson.dumps({"blueprint": PAGE, "inputs": {"x": x}})
+    run = await one.submit(kind=pb.RUN_KIND_PAGE, body=body)
+    return await one.log(run.run_id)
+
+
+def queued(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event["value"] for event in log if event.get("name") == "headrace.queued" and "step" in event["value"]]
+
+
+async def test_readers_of_a_running_run_hear_that_a_step_waits_for_the_quota(postgres_url: str, redis_url: str) -> None:
+    async with paced(postgres_url, redis_url, rpm=15) as one:
+        log = await page(one, "a")
+        again = await page(one, "a")
+    agui.check(log)
+    assert log[-1]["type"] == "RUN_FINISHED"
+    notices = queued(log)
+    assert {(notice["position"], notice["limited_by"]) for notice in notices} == {(1, "quota")}
+    assert all(0 < notice["expected_wait_s"] < 4 for notice in notices)
+    (step,) = {notice["step"] for notice in notices}
+    at = next(n for n, event in enumerate(log) if event.get("name") == "headrace.queued" and "step" in event["value"])
+    said = [n for n, event in enumerate(log) if event.get("delta") and event.get("messageId", "").endswith(step[5:])]
+    assert min(said) > at
+    agui.check(again)
+    assert not queued(again), "an answer of the cache waits for nobody"
+
+
+async def test_a_run_that_finds_the_gate_open_hears_of_no_queue(postgres_url: str, redis_url: str) -> None:
+    async with paced(postgres_url, redis_url, rpm=None) as one:
+        log = await page(one, "a")
+    agui.check(log)
+    assert not queued(log)
