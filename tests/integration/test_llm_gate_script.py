@@ -1,13 +1,14 @@
-"""gate.lua on a real Valkey against its oracle, the pure `Limiter`: same operations, same times, same answers."""
+"""The script on a real Valkey against its oracle, the pure `Limiter`: same operations, same times, same answers."""
 
 import random
+import struct
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 import redis.asyncio
-from headrace_llm.adapters.redis_gate import PREFIX, RedisLimits, connect
+from headrace_llm.adapters.redis_gate import FIELDS, RedisLimits, connect, key
 from headrace_llm.gate.limiter import Limiter
 from headrace_llm.gate.pace import Quota
 from headrace_llm.gate.turns import CLASSES, Waiter, order
@@ -48,18 +49,34 @@ class Both:
     async def pump(self) -> None:
         assert await self.shared.pump("s", self.quota) == self.limiter.pump(now_us=self.now_us, deliver=self.deliver)
 
+    async def give_back(self) -> None:
+        granted_us, rank, tokens = self.granted.pop()
+        rest = await self.shared.give_back("s", self.quota, rank=rank, tokens=tokens, granted_us=granted_us)
+        assert rest == self.limiter.give_back(
+            rank=rank, tokens=tokens, granted_us=granted_us, now_us=self.now_us, deliver=self.deliver
+        )
+
+    async def settle(self, *, reserved: int, used: int, seconds: float) -> None:
+        granted_us = self.granted[-1][0] if self.granted else 1
+        told = {"reserved": reserved, "used": used, "granted_us": granted_us}
+        rest = await self.shared.settle("s", self.quota, seconds=seconds, **told)
+        assert rest == self.limiter.settle(seconds=seconds, now_us=self.now_us, deliver=self.deliver, **told)
+
     async def compare(self) -> None:
         known, view = await self.shared.view("s", self.quota)
-        assert known == self.limiter.adaptive
         assert asdict(view) == asdict(self.limiter.view(now_us=self.now_us))
-        stored: dict[Any, Any] = await self.client.hgetall(f"{PREFIX}s")
-        fields = {name.decode(): float(value) for name, value in stored.items()}
-        assert fields.get("requests_us", 0) == self.limiter.requests_us
-        assert fields.get("tokens_us", 0) == self.limiter.tokens_us
-        for rank in range(CLASSES):
-            assert fields.get(f"credit{rank}", 0) == self.limiter.turns.lines[rank].credit
-            assert fields.get(f"now{rank}", 0) == self.limiter.turns.lines[rank].now
-        queue: list[Any] = await self.client.hkeys(f"{PREFIX}s:w")
+        assert known == self.limiter.adaptive
+        stored: Any = await self.client.get(key("s"))
+        numbers = struct.unpack(f"<{len(FIELDS)}d", stored)
+        fields = dict(zip(FIELDS, numbers, strict=True))
+        assert fields["requests_us"] == self.limiter.requests_us
+        assert fields["tokens_us"] == self.limiter.tokens_us
+        for rank, line in enumerate(self.limiter.turns.lines):
+            assert fields[f"credit{rank}"] == line.credit
+            assert fields[f"now{rank}"] == line.now
+            waiting: Any = await self.client.zrange(f"{key('s')}:t{rank}", 0, -1, withscores=True)
+            assert {name.decode(): at for name, at in waiting} == {name: line.times[name] for name in line.waiting}
+        queue: list[Any] = await self.client.hkeys(f"{key('s')}:w")
         assert {name.decode() for name in queue} == {one.id for one in self.limiter.turns}
 
 
@@ -79,6 +96,7 @@ async def test_the_script_does_what_the_limiter_does(redis_url: str, seed: int) 
             names = ["live:0"]
             for _ in range(250):
                 both.now_us += int(chance.expovariate(1) * chance.choice([100, 10_000, 400_000, 5_000_000]))
+                both.now_us -= chance.choice([0] * 40 + [30_000, 3_000_000, 200_000_000])
                 match chance.choice(["enter"] * 7 + ["pump"] * 5 + ["leave", "give_back", "settle", "refused", "again"]):
                     case "enter" | "again":
                         name = await both.enter(
@@ -93,13 +111,10 @@ async def test_the_script_does_what_the_limiter_does(redis_url: str, seed: int) 
                         name = chance.choice(names)
                         assert await both.shared.leave("s", quota, name) == both.limiter.turns.leave(name)
                     case "give_back" if both.granted:
-                        _, rank, tokens = both.granted.pop()
-                        await both.shared.give_back("s", quota, rank=rank, tokens=tokens)
-                        both.limiter.give_back(rank=rank, tokens=tokens, now_us=both.now_us)
+                        await both.give_back()
                     case "settle":
                         reserved, used, seconds = chance.randrange(3000), chance.randrange(3000), chance.random() * 9
-                        await both.shared.settle("s", quota, reserved=reserved, used=used, seconds=seconds)
-                        both.limiter.settle(reserved=reserved, used=used, seconds=seconds, now_us=both.now_us)
+                        await both.settle(reserved=reserved, used=used, seconds=seconds)
                     case "refused":
                         granted, pause = both.now_us - chance.randrange(10**6), chance.choice([10**5, 2 * 10**6])
                         asked = chance.random() < 0.5
@@ -133,7 +148,8 @@ async def test_a_queue_that_lost_its_keys_is_asked_for_anew(redis_url: str) -> N
             for _ in range(3)
         ]
         assert await both.shared.missing("s", both.quota, names) == names[:1]
-        await client.delete(f"{PREFIX}s:w")
+        await client.delete(f"{key('s')}:w")
+        both.now_us += 60_000_000
         assert await both.shared.pump("s", both.quota) == -1
         assert await both.shared.missing("s", both.quota, names) == names
 

@@ -101,11 +101,11 @@ class SharedLimits(Protocol):
     async def missing(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[str]:
         """Those of the calls that are not in the queue."""
 
-    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
-        """Undo a grant that was not used."""
+    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int, granted_us: int) -> float:
+        """Undo a grant that was not used, and pump: the next has its turn at once."""
 
-    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float) -> None:
-        """Correct a grant by what its call used."""
+    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float, granted_us: int) -> float:
+        """Correct a grant by what its call used, and pump: unused tokens may be the next one's turn."""
 
     async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int, asked: bool) -> None:
         """The provider refused a call; `asked`: the pause is its own word."""

@@ -83,6 +83,18 @@ def factor(state: Adaptive, now: float) -> float:
     return min(most, max(FLOOR, state.ceiling * (1 + bend * x * x * x)))
 
 
+def charged(state: Adaptive, now: float, *, granted_at: float) -> float:
+    """The factor that a grant was charged by; after a cut the most it can have been, so that no more is given back."""
+    used = factor(state, now)
+    return max(used, state.good) if granted_at <= state.reduced_at else used
+
+
+def earlier(state: Adaptive, by: float) -> Adaptive:
+    """The same when the clock has gone back."""
+    times = ("step_at", "ceiling_at", "cut_at", "reduced_at")
+    return replace(state, **{name: getattr(state, name) - by for name in times if getattr(state, name) > 0})
+
+
 def refused(state: Adaptive, now: float, *, granted_at: float, request_us: float) -> Adaptive:
     """Learn that a call which was let through at `granted_at` was refused; `request_us` is the quota's interval."""
     if granted_at <= state.reduced_at:

@@ -1,55 +1,24 @@
 """One limit as this process sees it: its calls that wait, in the shared queue or, without Redis, in one of its own."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from headrace_llm.errors import GateRefused
 from headrace_llm.gate.adaptive import Adaptive
 from headrace_llm.gate.limiter import Entered, Limiter, View
 from headrace_llm.gate.pace import SECOND_US, Quota, interval_us
+from headrace_llm.gate.pump import Pump
 from headrace_llm.gate.turns import Waiter, order
+from headrace_llm.gate.waiting import Place, Turn, Waiting
 from headrace_llm.ports import Ask, Away, SharedLimits, Told
 
-SYNC_S = 1.0
-"""How often a process with waiters looks whether they still are in the shared queue."""
+CLOSE_S = 1.0
+"""The longest wait, at the end, for what is being told."""
 REJOIN_S = 1.6
 """How long the shared limit rests when Redis is back: by then every process has noticed and uses its share no more."""
-
-
-class Place(Enum):
-    """Which queue a call waits in."""
-
-    NOWHERE = 0
-    SHARED = 1
-    OWN = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A call may go."""
-
-    now_us: int
-    shared: bool
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """A call of this process at the gate."""
-
-    id: str
-    number: int
-    ask: Ask
-    weight: float
-    age_us: int
-    until: float
-    """On the loop's clock."""
-    turn: asyncio.Future[Turn]
-    place: Place = Place.NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +63,10 @@ class Lane:
         self._lost = lost
         self._clock = clock
         self._wall = wall
+        self._epoch = wall() - clock()
         self._own: Limiter | None = None if shared else Limiter(quota)
         self._number = 0
-        self._due = math.inf
-        self._wake = asyncio.Event()
-        self._pumping: asyncio.Task[None] | None = None
+        self._pump = Pump(self._pump_once, self._find_missing, waiting=self.waiting, lost=lost, clock=clock)
         self._notes: set[asyncio.Task[Any]] = set()
 
     async def acquire(self, ask: Ask, weight: float) -> Turn:
@@ -114,48 +82,50 @@ class Lane:
             turn=asyncio.get_running_loop().create_future(),
         )
         self.waiting[one.id] = one
-        placed = asyncio.ensure_future(self._place(one))
+        self._note(self._place(one))
         try:
-            await asyncio.shield(placed)
-            if not one.turn.done():
-                self._start_pumping()
-                async with asyncio.timeout(max(0.0, one.until - self._clock())):
-                    await asyncio.shield(one.turn)
-            return one.turn.result()
-        except TimeoutError as error:
-            if one.turn.done() and not one.turn.cancelled() and one.turn.exception() is None:
-                return one.turn.result()
-            self._note(self._abandon(one, placed))
-            raise self._refusal(self.quiet_wait_s(ask)) from error
+            return await one.turn
         except asyncio.CancelledError:
-            self._note(self._abandon(one, placed))
+            if one.went:
+                self.note_unused(one.turn.result(), rank=one.rank, tokens=ask.tokens)
             raise
         finally:
-            del self.waiting[one.id]
+            self._end(one)
 
     def heard(self, told: Told) -> None:
         """The shared limit has let a call of this process through."""
-        one = self.waiting.get(told.waiter_id)
+        one, turn = self.waiting.get(told.waiter_id), Turn(told.now_us, shared=True)
         if one is not None and not one.turn.done():
-            one.turn.set_result(Turn(told.now_us, shared=True))
+            one.turn.set_result(turn)
         else:  # it has left meanwhile
-            self.note_unused(Turn(told.now_us, shared=True), rank=told.rank, tokens=told.tokens)
+            self.note_unused(turn, rank=told.rank, tokens=told.tokens)
 
     def note_settled(self, turn: Turn, *, reserved: int, used: int, seconds: float) -> None:
         """Tell what a call used, without waiting."""
-        if turn.shared and self._shared is not None:
-            told = self._shared.settle(self.scope, self.quota, reserved=reserved, used=used, seconds=seconds)
-            self._note(self._quietly(told))
+        if turn.shared:
+            if self._shared is not None and self.up:
+                told = self._shared.settle(
+                    self.scope, self.quota, reserved=reserved, used=used, seconds=seconds, granted_us=turn.now_us
+                )
+                self._note(self._freeing(told))
         elif self._own is not None:
-            self._own.settle(reserved=reserved, used=used, seconds=seconds, now_us=self._now_us())
+            rest_us = self._own.settle(
+                reserved=reserved, used=used, seconds=seconds, granted_us=turn.now_us, now_us=self._now_us(),
+                deliver=self._deliver,
+            )  # fmt: skip
+            self._pump.look_in(rest_us)
 
     def note_unused(self, turn: Turn, *, rank: int, tokens: int) -> None:
         """Tell that a call which was let through was never sent, without waiting."""
-        if turn.shared and self._shared is not None:
-            self._note(self._quietly(self._shared.give_back(self.scope, self.quota, rank=rank, tokens=tokens)))
+        if turn.shared:
+            if self._shared is not None and self.up:
+                told = self._shared.give_back(self.scope, self.quota, rank=rank, tokens=tokens, granted_us=turn.now_us)
+                self._note(self._freeing(told))
         elif self._own is not None:
-            self._own.give_back(rank=rank, tokens=tokens, now_us=self._now_us())
-            self._wake.set()
+            rest_us = self._own.give_back(
+                rank=rank, tokens=tokens, granted_us=turn.now_us, now_us=self._now_us(), deliver=self._deliver
+            )
+            self._pump.look_in(rest_us)
 
     async def refused(self, turn: Turn, *, pause_us: int, asked: bool) -> None:
         """The provider refused a call; `asked`: the pause is its own word."""
@@ -170,8 +140,13 @@ class Lane:
 
     async def look(self) -> None:
         """See what there is to be known of the shared limit. Raises `Away`."""
-        if self._shared is not None:
-            self.known.adaptive, self.known.view = await self._shared.view(self.scope, self.quota)
+        if self._shared is None:
+            return
+        self.known.adaptive, self.known.view = await self._shared.view(self.scope, self.quota)
+        if not self.waiting and any(self.known.view.depths):
+            # Those who wait may all be of processes that died: somebody has to clear them away.
+            while await self._shared.pump(self.scope, self.quota) == 0:
+                pass
 
     def view(self) -> View:
         """The limit as of the last look, or this process's own."""
@@ -188,6 +163,7 @@ class Lane:
         if not self.up:
             return
         self.up = False
+        self._epoch = self._wall() - self._clock()
         whole = Limiter(self.quota, known=self.known.adaptive)
         own = whole.scaled(1 / fleet.size)
         # The shares of all processes begin one after another, a whole turn after the shared limit's last grant.
@@ -195,7 +171,7 @@ class Lane:
         self._own = own
         for one in self._in_order(Place.SHARED, Place.OWN):
             self._enter_own(one)
-        self._wake.set()
+        self._pump.look_in(0.0)
 
     async def join_shared(self) -> None:
         """Go back to the shared limit: Redis is there again. Raises `Away`."""
@@ -205,26 +181,26 @@ class Lane:
         for one in self._in_order(Place.OWN):
             if not one.turn.done() and one.place is Place.OWN:
                 await self._enter_shared(one)
-        self._due = self._clock()
-        self._wake.set()
+        self._pump.look_in(0.0)
 
     async def close(self) -> None:
         """End what runs; let what was to be told be told."""
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.gather(self._pumping, return_exceptions=True)
+        await self._pump.close()
         if self._notes:
-            await asyncio.wait(self._notes, timeout=SYNC_S)
+            await asyncio.wait(self._notes, timeout=CLOSE_S)
 
     async def _place(self, one: Waiting) -> None:
-        if self.up:
-            try:
+        try:
+            if self.up:
                 await self._enter_shared(one)
-            except Away as error:
-                self._lost(str(error))  # which enters all that wait into this process's own queue
-            else:
                 return
-        if one.place is not Place.OWN:
+        except Away as error:
+            self._lost(str(error))  # which enters all that wait into this process's own queue
+        except Exception as error:  # whatever it is, its caller has to know
+            if not one.turn.done():
+                one.turn.set_exception(error)
+            raise
+        if one.place is not Place.OWN and not one.turn.done():
             self._enter_own(one)
 
     async def _enter_shared(self, one: Waiting) -> None:
@@ -235,7 +211,7 @@ class Lane:
         entered = await self._shared.enter(
             self.scope, self.quota, waiter, age_us=one.age_us, unblocks=one.ask.unblocks, number=one.number
         )
-        self._entered(one, entered, shared=True)
+        self._entered(one, entered, Place.SHARED)
 
     def _enter_own(self, one: Waiting) -> None:
         assert self._own is not None
@@ -244,23 +220,60 @@ class Lane:
         place = order(age_us=one.age_us, unblocks=one.ask.unblocks, number=one.number, id=one.id)
         one.place = Place.OWN
         waiter = self._waiter(one, latest_us=now_us + left_us, place=place)
-        self._entered(one, self._own.enter(waiter, now_us=now_us, deliver=self._deliver), shared=False)
+        self._entered(one, self._own.enter(waiter, now_us=now_us, deliver=self._deliver), Place.OWN)
 
     def _waiter(self, one: Waiting, *, latest_us: int, place: str) -> Waiter:
         ask = one.ask
-        return Waiter(one.id, ask.priority - 1, ask.tenant_id, one.weight, place, ask.tokens, latest_us)
+        return Waiter(one.id, one.rank, ask.tenant_id, one.weight, place, ask.tokens, latest_us)
 
-    def _entered(self, one: Waiting, entered: Entered, *, shared: bool) -> None:
-        if one.turn.done():
-            return
-        if entered.refused:
-            one.turn.set_exception(self._refusal(entered.wait_us / SECOND_US))
-            one.turn.exception()
-        elif entered.granted:
-            one.turn.set_result(Turn(entered.now_us, shared))
-        else:
-            self._due = min(self._due, self._clock() + entered.due_us / SECOND_US)
-            self._wake.set()
+    def _entered(self, one: Waiting, entered: Entered, place: Place) -> None:
+        """What became of a call in a queue, where it may not wait any more."""
+        here = one.place is place and not one.turn.done()
+        if entered.granted:
+            turn = Turn(entered.now_us, shared=place is Place.SHARED)
+            if one.turn.done():
+                self.note_unused(turn, rank=one.rank, tokens=one.ask.tokens)
+            else:
+                one.turn.set_result(turn)
+        elif entered.refused:
+            if here:
+                self._refuse(one, entered.wait_us / SECOND_US)
+        elif here:
+            self._arm(one)
+            self._pump.look_in(entered.due_us)
+            self._pump.start()
+        elif place is Place.SHARED:
+            self._note_left(one)
+
+    def _arm(self, one: Waiting) -> None:
+        """A call waits from now on, as long as it may."""
+        if one.timer is None:
+            left_s = max(0.0, one.until - self._clock())
+            one.timer = asyncio.get_running_loop().call_later(left_s, self._expire, one)
+
+    def _expire(self, one: Waiting) -> None:
+        if not one.turn.done():
+            self._refuse(one, self.quiet_wait_s(one.ask))
+
+    def _refuse(self, one: Waiting, wait_s: float) -> None:
+        message = f"the quota of {self.scope} is taken for {wait_s:.1f} s, longer than the call may wait"
+        one.turn.set_exception(GateRefused(message, retry_after_s=wait_s))
+        one.turn.exception()  # its caller may be gone
+
+    def _end(self, one: Waiting) -> None:
+        """A call waits no more. If it has no turn, it leaves its queue; an answer that is on its way sees that it has."""
+        del self.waiting[one.id]
+        if one.timer is not None:
+            one.timer.cancel()
+        if not one.went:
+            if one.place is Place.SHARED:
+                self._note_left(one)
+            elif self._own is not None:
+                self._own.turns.leave(one.id)
+
+    def _note_left(self, one: Waiting) -> None:
+        if self._shared is not None and self.up:
+            self._note(self._quietly(self._shared.leave(self.scope, self.quota, one.id)))
 
     def _deliver(self, waiter: Waiter) -> bool:
         one = self.waiting.get(waiter.id)
@@ -268,26 +281,6 @@ class Lane:
             return False
         one.turn.set_result(Turn(self._now_us(), shared=False))
         return True
-
-    def _start_pumping(self) -> None:
-        if self._pumping is None or self._pumping.done():
-            self._pumping = asyncio.get_running_loop().create_task(self._pump(), name="gate pump")
-
-    async def _pump(self) -> None:
-        """Let calls through, of any process, as long as this one has any that wait."""
-        looked = self._clock()
-        while self.waiting:
-            await self._sleep_until(min(self._due, looked + SYNC_S))
-            try:
-                rest_us = await self._pump_once()
-                if self._clock() - looked >= SYNC_S:
-                    looked = self._clock()
-                    await self._find_missing()
-            except Away as error:
-                self._lost(str(error))
-                continue
-            self._due = self._clock() + (rest_us / SECOND_US if rest_us >= 0 else SYNC_S)
-        self._due = math.inf
 
     async def _pump_once(self) -> float:
         if self.up and self._shared is not None:
@@ -305,36 +298,19 @@ class Lane:
             if one is not None and not one.turn.done():
                 await self._enter_shared(one)
 
-    async def _sleep_until(self, due: float) -> None:
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(max(0.0, due - self._clock())):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    async def _abandon(self, one: Waiting, placed: asyncio.Future[None]) -> None:
-        """Take a call that nobody waits for any more out of its queue, or give its turn back."""
-        await asyncio.gather(placed, return_exceptions=True)
-        if one.turn.done():
-            if one.turn.exception() is None:
-                self.note_unused(one.turn.result(), rank=one.ask.priority - 1, tokens=one.ask.tokens)
-        elif one.place is Place.SHARED and self._shared is not None:
-            one.turn.cancel()
-            await self._quietly(self._shared.leave(self.scope, self.quota, one.id))
-        elif self._own is not None:
-            self._own.turns.leave(one.id)
-
-    def _refusal(self, wait_s: float) -> GateRefused:
-        message = f"the quota of {self.scope} is taken for {wait_s:.1f} s, longer than the call may wait"
-        return GateRefused(message, retry_after_s=wait_s)
-
     def _in_order(self, *places: Place) -> Sequence[Waiting]:
         found = (one for one in self.waiting.values() if one.place in places and not one.turn.done())
         return sorted(found, key=lambda one: (one.age_us, one.number))
 
     def _now_us(self) -> int:
-        return round(self._wall() * SECOND_US)
+        """The time, which never jumps: whoever waits in this process's own queue has nobody to ask anew."""
+        return round((self._epoch + self._clock()) * SECOND_US)
+
+    async def _freeing(self, told: Coroutine[Any, Any, float]) -> None:
+        try:
+            self._pump.look_in(await told)
+        except Away as error:
+            self._lost(str(error))
 
     async def _quietly(self, told: Coroutine[Any, Any, Any]) -> None:
         try:

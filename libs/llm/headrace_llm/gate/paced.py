@@ -10,8 +10,9 @@ import structlog
 from headrace_llm import metrics
 from headrace_llm.client import ModelSignals, Priority
 from headrace_llm.errors import GateRefused
-from headrace_llm.gate.lane import Fleet, Lane, Turn
+from headrace_llm.gate.lane import Fleet, Lane
 from headrace_llm.gate.pace import SECOND_US, Quota
+from headrace_llm.gate.waiting import Turn
 from headrace_llm.ports import Ask, Away, Grant, SharedLimits, Told
 from headrace_llm.registry import ModelEntry, Registry
 
@@ -149,11 +150,10 @@ class PacedGate:
 
     def _lost(self, cause: str) -> None:
         """Redis did not answer: every lane goes on with this process's share."""
-        if not self._up:
-            return
-        self._up = False
-        metrics.GATE_FALLBACK.set(1)
-        log.warning("gate_fallback", cause=cause, share=round(1 / self._fleet.size, 3))
+        if self._up:
+            self._up = False
+            metrics.GATE_FALLBACK.set(1)
+            log.warning("gate_fallback", cause=cause, share=round(1 / self._fleet.size, 3))
         for lane in self._lanes.values():
             lane.leave_shared(self._fleet)
         self._down.set()
@@ -203,6 +203,8 @@ class PacedGate:
         log.info("gate_recovered")
         for lane in self._lanes.values():
             await lane.join_shared()
+            if self._down.is_set():
+                raise Away("lost again while coming back")
 
     def _heard(self, told: Told) -> None:
         lane = self._lanes.get(told.scope)

@@ -1,4 +1,4 @@
-"""Whose turn it is. Pure and exact; `gate.lua` does the same inside Redis.
+"""Whose turn it is. Pure and exact; the `script` does the same inside Redis.
 
 Interactive goes before standard before background, but a class that waits is owed its guaranteed share of the grants:
 each grant adds its share to the credit of every class that waits, and a credit of one call is a turn. Within a class,
@@ -52,7 +52,7 @@ class Line:
     times: dict[str, float] = field(default_factory=dict)
     """Virtual times of tenants, also of those that have nobody waiting."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Of the tenants that have virtual times."""
+    """Of the tenants that wait."""
     now: float = 0.0
     """The virtual time of the last grant."""
     credit: float = 0.0
@@ -61,6 +61,12 @@ class Line:
     def depth(self) -> int:
         """How many wait."""
         return sum(map(len, self.waiting.values()))
+
+    def retire(self, tenant: str) -> None:
+        """Its last call has left. Virtual times that the class has passed say nothing any more."""
+        del self.waiting[tenant], self.weights[tenant]
+        if len(self.times) > 2 * len(self.waiting) + MAX_TENANTS_COUNTED:
+            self.times = {one: at for one, at in self.times.items() if one in self.waiting or at > self.now}
 
     def next_tenant(self) -> str:
         """Whose turn it is; somebody waits."""
@@ -101,17 +107,14 @@ class Turns:
         line = self.lines[waiter.rank]
         line.waiting[waiter.tenant].remove(waiter.order)
         if not line.waiting[waiter.tenant]:
-            del line.waiting[waiter.tenant]
+            line.retire(waiter.tenant)
         if not line.waiting:
             line.times, line.weights, line.now, line.credit = {}, {}, 0.0, 0.0
         return True
 
-    def first(self) -> Waiter | None:
-        """The call that goes next, None when nobody waits."""
-        rank = self._next_rank()
-        if rank is None:
-            return None
-        line = self.lines[rank]
+    def first(self) -> Waiter:
+        """The call that goes next; somebody waits."""
+        line = self.lines[self._next_rank()]
         return self._waiters[line.waiting[line.next_tenant()][0].rpartition(".")[2]]
 
     def granted(self, waiter: Waiter, cost: float) -> None:
@@ -136,8 +139,8 @@ class Turns:
         others = (other for other in line.waiting if other != tenant)
         return own + sum(min(len(line.waiting[one]), math.floor(turns * line.weights[one])) for one in others)
 
-    def _next_rank(self) -> int | None:
+    def _next_rank(self) -> int:
         owed = [rank for rank, line in enumerate(self.lines) if line.waiting and line.credit >= 1]
         if owed:
             return max(owed, key=lambda rank: (self.lines[rank].credit, -rank))
-        return next((rank for rank, line in enumerate(self.lines) if line.waiting), None)
+        return next(rank for rank, line in enumerate(self.lines) if line.waiting)

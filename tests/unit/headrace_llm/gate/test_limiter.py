@@ -170,8 +170,8 @@ def test_a_grant_given_back_goes_to_the_next() -> None:
     world = World(Quota(6))
     for one in crowd(2):
         world.arrive(one)
-    world.limiter.give_back(rank=0, tokens=0, now_us=world.now_us)
-    assert world.limiter.pump(now_us=world.now_us, deliver=world._deliver) == -1
+    told = {"granted_us": START_US, "now_us": world.now_us}
+    assert world.limiter.give_back(rank=0, tokens=0, deliver=world._deliver, **told) == -1
     assert len(world.gone) == 2
 
 
@@ -188,7 +188,8 @@ def test_whoever_cannot_be_told_costs_nothing() -> None:
 def test_tokens_that_were_not_used_come_back() -> None:
     world = World(Quota(tpm=60_000))
     world.arrive(crowd(1, tokens=10_000)[0])
-    world.limiter.settle(reserved=10_000, used=100, seconds=1.0, now_us=world.now_us)
+    told = {"granted_us": START_US, "now_us": world.now_us}
+    world.limiter.settle(reserved=10_000, used=100, seconds=1.0, deliver=world._deliver, **told)
     world.run_until(world.now_us + 200_000)
     world.arrive(crowd(1, tokens=10)[0])
     assert len(world.gone) == 2
