@@ -1,5 +1,6 @@
 """The script on a real Valkey against its oracle, the pure `Limiter`: same operations, same times, same answers."""
 
+import asyncio
 import random
 import struct
 from contextlib import aclosing
@@ -11,7 +12,7 @@ import redis.asyncio
 from headrace_llm.adapters.redis_gate import FIELDS, RedisLimits, connect, key
 from headrace_llm.gate.limiter import Limiter
 from headrace_llm.gate.pace import Quota
-from headrace_llm.gate.turns import CLASSES, Waiter, order
+from headrace_llm.gate.turns import CLASSES, MAX_IDLE, Waiter, order
 from headrace_llm.ports import Told
 
 START_US = 1_790_000_000_000_000
@@ -38,8 +39,8 @@ class Both:
         self.number += 1
         name, age_us = f"{process}:{self.number}", self.now_us - self.number % 7 * 1000
         place = order(age_us=age_us, unblocks=unblocks, number=self.number, id=name)
-        waiter = Waiter(name, rank, tenant, WEIGHTS[tenant], place, tokens, self.now_us + may_wait_us)
-        asked = Waiter(name, rank, tenant, WEIGHTS[tenant], "", tokens, may_wait_us)
+        waiter = Waiter(name, rank, tenant, WEIGHTS.get(tenant, 1.0), place, tokens, self.now_us + may_wait_us)
+        asked = Waiter(name, rank, tenant, WEIGHTS.get(tenant, 1.0), "", tokens, may_wait_us)
         real = await self.shared.enter("s", self.quota, asked, age_us=age_us, unblocks=unblocks, number=self.number)
         assert real == self.limiter.enter(waiter, now_us=self.now_us, deliver=self.deliver)
         if real.granted:
@@ -152,6 +153,61 @@ async def test_a_queue_that_lost_its_keys_is_asked_for_anew(redis_url: str) -> N
         both.now_us += 60_000_000
         assert await both.shared.pump("s", both.quota) == -1
         assert await both.shared.missing("s", both.quota, names) == names
+
+
+async def test_a_queue_that_outlived_the_limits_numbers_is_forgotten(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=6))
+        names = [
+            await both.enter(process="live", rank=0, tenant="ann", tokens=0, may_wait_us=10**9, unblocks=0)
+            for _ in range(3)
+        ]
+        await client.delete(key("s"))
+        assert await both.shared.pump("s", both.quota) == -1
+        assert await both.shared.missing("s", both.quota, names) == names
+
+
+async def test_what_is_kept_of_tenants_that_do_not_wait_is_bounded(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both, heard = Both(client, Quota(rpm=6000)), list[Told]()
+        async with RedisLimits(client, "live", most_waiting=1).listen(heard.append):
+            for number in range(MAX_IDLE + 50):
+                await both.enter(process="live", rank=0, tenant=f"tenant {number}", tokens=0, may_wait_us=10**9, unblocks=0)
+                if number >= 20:
+                    both.now_us += 10_100
+                    await both.pump()
+            await both.compare()
+        assert await client.hlen(f"{key('s')}:m0") == await client.zcard(f"{key('s')}:t0") < 40
+        assert await client.zcard(f"{key('s')}:v0") == MAX_IDLE
+        line = both.limiter.turns.lines[0]
+        idle: Any = await client.zrange(f"{key('s')}:v0", 0, -1, withscores=True)
+        assert {name.decode(): at for name, at in idle} == line.idle
+
+
+async def test_a_message_that_is_no_grant_is_passed_over(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        heard: list[Told] = []
+        async with RedisLimits(client, "live", most_waiting=1).listen(heard.append) as hearing:
+            for message in ("", "\xff", "a\nb\nc\nd\ne", f"{key('s: 1')}\nlive:1\n0\n7\n1"):
+                await client.publish("headrace:gate:@live", message)
+            while not heard:
+                await client.ping()
+            assert not asyncio.ensure_future(hearing).done()
+        assert heard == [Told("s: 1", "live:1", 0, 7, 1)]
+
+
+async def test_a_huge_estimate_is_told_as_it_is(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=60))
+        heard: list[Told] = []
+        async with RedisLimits(client, "live", most_waiting=1).listen(heard.append):
+            for tokens in (0, 10**15 + 1):
+                await both.enter(process="live", rank=0, tenant="ann", tokens=tokens, may_wait_us=10**9, unblocks=0)
+            both.now_us += 1_100_000
+            await both.pump()
+            while not heard:
+                await client.ping()
+        assert heard[0].tokens == 10**15 + 1
 
 
 async def test_only_the_first_to_come_back_stops_the_others(redis_url: str) -> None:

@@ -35,6 +35,10 @@ class Quota:
         """A share of this quota, without burst or probing."""
         return Quota(self.rpm * share, self.tpm * share)
 
+    def estimate(self, tokens: int) -> int:
+        """What a call is charged for an estimate: at most a minute's. More cannot pass, and may be anybody's mistake."""
+        return min(tokens, int(self.tpm)) if self.tpm > 0 else tokens
+
     @property
     def bounded(self) -> bool:
         """Whether there is anything to pace."""

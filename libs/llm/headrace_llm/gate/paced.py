@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -82,6 +83,7 @@ class PacedGate:
         """See `ports.Gate`."""
         lane, entered = self._lanes[model.scope], self._entered[model.id]
         started = self._clock()
+        ask = replace(ask, tokens=lane.quota.estimate(ask.tokens))
         if sum(map(len, self._entered.values())) >= self._max_waiting:
             metrics.GATE_REFUSED.labels(model.id, "queue_full").inc()
             message = f"{self._max_waiting} calls of this process wait at the gate already (HEADRACE_LLM_MAX_WAITING)"
@@ -132,7 +134,7 @@ class PacedGate:
         lane = self._lanes[entry.scope]
         view, entered = lane.view(), self._entered[entry.id]
         granted = sum(view.granted)
-        oldest = min(entered.values(), default=None)
+        oldest = next(iter(entered.values()), None)
         return ModelSignals(
             model=entry.id,
             granted_rpm=granted,

@@ -19,6 +19,8 @@ MOST_CREDIT = 1.5
 """More than that is not saved up."""
 MAX_TENANTS_COUNTED = 64
 """Up to here a forecast counts tenant by tenant; beyond, by a bound."""
+MAX_IDLE = 1024
+"""Virtual times that are kept of tenants that have nobody waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ class Line:
     waiting: dict[str, list[str]] = field(default_factory=dict)
     """By tenant, orders ascending."""
     times: dict[str, float] = field(default_factory=dict)
-    """Virtual times of tenants, also of those that have nobody waiting."""
+    """Virtual times of the tenants that wait."""
+    idle: dict[str, float] = field(default_factory=dict)
+    """Virtual times of those that do not, while they are ahead of the class's."""
     weights: dict[str, float] = field(default_factory=dict)
     """Of the tenants that wait."""
     now: float = 0.0
@@ -65,8 +69,11 @@ class Line:
     def retire(self, tenant: str) -> None:
         """Its last call has left. Virtual times that the class has passed say nothing any more."""
         del self.waiting[tenant], self.weights[tenant]
-        if len(self.times) > 2 * len(self.waiting) + MAX_TENANTS_COUNTED:
-            self.times = {one: at for one, at in self.times.items() if one in self.waiting or at > self.now}
+        self.idle[tenant] = self.times.pop(tenant)
+        if len(self.idle) > MAX_IDLE:
+            self.idle = {one: at for one, at in self.idle.items() if at > self.now}
+        if len(self.idle) > MAX_IDLE:
+            del self.idle[min(self.idle, key=lambda one: (self.idle[one], one))]
 
     def next_tenant(self) -> str:
         """Whose turn it is; somebody waits."""
@@ -94,7 +101,7 @@ class Turns:
         line = self.lines[waiter.rank]
         if waiter.tenant not in line.waiting:
             line.waiting[waiter.tenant] = []
-            line.times[waiter.tenant] = max(line.now, line.times.get(waiter.tenant, 0.0))
+            line.times[waiter.tenant] = max(line.now, line.idle.pop(waiter.tenant, 0.0))
         line.weights[waiter.tenant] = waiter.weight
         bisect.insort(line.waiting[waiter.tenant], waiter.order)
         self._waiters[waiter.id] = waiter
@@ -109,7 +116,7 @@ class Turns:
         if not line.waiting[waiter.tenant]:
             line.retire(waiter.tenant)
         if not line.waiting:
-            line.times, line.weights, line.now, line.credit = {}, {}, 0.0, 0.0
+            line.idle, line.now, line.credit = {}, 0.0, 0.0
         return True
 
     def first(self) -> Waiter:

@@ -3,7 +3,7 @@ local function waiting() return s.depth0 + s.depth1 + s.depth2 end
 local function exact(value) return format('%.17g', value) end
 
 local function queue()
-  local MOST_CREDIT, MAX_TENANTS_COUNTED = 1.5, 64
+  local MOST_CREDIT, MAX_TENANTS_COUNTED, MAX_IDLE = 1.5, 64, 1024
 
   local function prefix_of(tenant) return #tenant .. ':' .. tenant .. '|' end -- of no other tenant's queue
   local function read(id)
@@ -60,6 +60,7 @@ local function queue()
     elseif time > s['now' .. rank] then
       call('ZREMRANGEBYSCORE', times, '-inf', exact(s['now' .. rank]))
       call('ZADD', times, exact(time), tenant)
+      call('ZREMRANGEBYRANK', times, 0, -MAX_IDLE - 1)
     end
   end
   local function next_rank()
