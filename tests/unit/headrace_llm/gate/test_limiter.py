@@ -1,6 +1,7 @@
 """One limit in virtual time: nothing goes too early, nothing is lost, nobody waits in vain."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 from headrace_llm.gate.limiter import Limiter
@@ -147,6 +148,32 @@ def test_an_expected_wait_is_what_it_then_takes() -> None:
     world.arrive(crowd(1)[0])
     world.run_until(world.now_us + 10**8)
     assert abs(world.gone[-1][0] - came - expected) < 0.1 * expected
+
+
+@given(
+    st.builds(Quota, rpm=st.floats(1, 6000), tpm=st.just(0.0) | st.floats(1000, 1e6), burst=st.integers(1, 5)),
+    st.integers(0, 2),
+    st.integers(1, 3000),
+    st.lists(st.tuples(st.integers(0, 2_000_000), st.integers(0, 60_000_000)), min_size=1, max_size=60),
+)
+def test_whoever_is_refused_would_have_missed_its_deadline_and_whoever_is_not_meets_it(
+    quota: Quota, rank: int, tokens: int, calls: Sequence[tuple[int, int]]
+) -> None:
+    world = World(quota)
+    told = {"granted_us": START_US, "now_us": START_US}
+    world.limiter.settle(reserved=tokens, used=tokens, seconds=1.0, deliver=world._deliver, **told)
+    for after_us, max_wait_us in calls:
+        world.run_until(world.now_us + after_us)
+        had_it_waited = deepcopy(world)
+        refused = world.refused
+        world.arrive(Arrival(after_us, tokens, max_wait_us, rank, "a"))
+        if world.refused > refused:
+            came = had_it_waited.now_us
+            had_it_waited.arrive(Arrival(after_us, tokens, 10**12, rank, "a"))
+            had_it_waited.run_until(came + 10**12)
+            assert had_it_waited.gone[-1][0] - came >= 0.9 * max_wait_us
+    world.run_until(world.now_us + 10**12)
+    assert len(world.gone) + world.refused == len(calls)
 
 
 def test_a_background_call_is_promised_no_more_than_its_share_while_others_keep_coming() -> None:
