@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import redis.asyncio
 from headrace_llm import metrics
-from headrace_llm.adapters.redis_gate import PREFIX, RedisLimits, connect
+from headrace_llm.adapters.redis_gate import RedisLimits, connect, key
 from headrace_llm.client import Priority
 from headrace_llm.errors import GateRefused
-from headrace_llm.gate.paced import PacedGate, process_id
+from headrace_llm.gate.paced import PacedGate, process_id, quota_of
+from headrace_llm.gate.turns import Waiter
 from headrace_llm.ports import Ask, Grant
 from headrace_llm.registry import Limits, ModelEntry, Registry
 
@@ -42,7 +42,7 @@ class Process:
     async def queued(self, count: int) -> None:
         """Wait until so many calls of all processes are in the shared queue."""
         async with asyncio.timeout(5):
-            while await self.client.hlen(f"{PREFIX}{self.entry.scope}:w") != count:
+            while await self.client.hlen(f"{key(self.entry.scope)}:w") != count:
                 await asyncio.sleep(0.01)
 
 
@@ -128,30 +128,36 @@ async def test_a_grant_given_back_is_the_next_ones(redis_url: str) -> None:
                     await asyncio.sleep(0)
 
 
+async def bury(client: redis.asyncio.Redis, entry: ModelEntry, count: int, *, most_waiting: int = 1000) -> None:
+    """Leave calls in the queue, first in line, as a process leaves them that was killed: nobody listens for them."""
+    dead = RedisLimits(client, "dead", most_waiting=most_waiting)
+    for number in range(count):
+        waiter = Waiter(f"dead:{number}", 1, "t", 1.0, "", 0, 10**12)
+        await dead.enter(entry.scope, quota_of(entry), waiter, age_us=1, unblocks=0, number=number)
+
+
 async def test_waiters_of_a_process_that_died_cost_nothing(redis_url: str) -> None:
     slow = ENTRY.model_copy(update={"limits": Limits(rpm=300)})
     loop = asyncio.get_running_loop()
     async with process(redis_url, entry=slow) as one:
-        async with process(redis_url, entry=slow) as dead:
-            await one.acquire()
-            left = [asyncio.create_task(dead.acquire(max_wait_s=60, started=1.0)) for _ in range(20)]
-            await one.queued(20)
-            names: dict[Any, Any] = await one.client.hgetall(f"{PREFIX}{slow.scope}:w")
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
-        await one.queued(0)
-        # As if it had been killed: its calls stand in the queue, first in line, and nobody listens for them.
-        for name, text in names.items():
-            order = text.split(b"|")[4].decode()
-            await one.client.zadd(f"{PREFIX}{slow.scope}:q1:t", {order: 0})
-            await one.client.hset(f"{PREFIX}{slow.scope}:w", name.decode(), text.decode())
-        await one.client.zadd(f"{PREFIX}{slow.scope}:t1", {"t": 0})
-        await one.client.hset(f"{PREFIX}{slow.scope}", "depth1", "20")
+        await one.acquire()
+        waiter = asyncio.create_task(one.acquire(max_wait_s=30))
+        await one.queued(1)
+        await bury(one.client, slow, 100)
         started = loop.time()
+        await waiter
         await one.acquire(max_wait_s=30)
         assert loop.time() - started < 2
         await one.queued(0)
+
+
+async def test_a_queue_full_of_the_dead_does_not_shut_out_the_living(redis_url: str) -> None:
+    slow = ENTRY.model_copy(update={"limits": Limits(rpm=300)})
+    async with aclosing(connect(redis_url, timeout_s=2, connections=1)) as client:
+        await bury(client, slow, 1001)
+    async with process(redis_url, entry=slow) as one:
+        await one.queued(0)
+        await one.acquire(max_wait_s=1)
 
 
 async def test_an_emptied_redis_is_only_a_fresh_start(redis_url: str) -> None:

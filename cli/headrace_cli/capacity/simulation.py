@@ -227,9 +227,13 @@ class _World:
 
     def _settle(self, request: Request, *, tokens: float) -> None:
         self._tally.used(round(tokens))
-        self._limiter.settle(
+        rest_us = self._limiter.settle(
             reserved=round(request.kind.tokens),
             used=round(tokens),
             seconds=(self._now_us - request.since_us) / SECOND_US,
+            granted_us=self._now_us,
             now_us=self._now_us,
+            deliver=self._deliver,
         )
+        if rest_us >= 0:
+            self._look_within(rest_us)

@@ -33,6 +33,9 @@ GATE_WAIT_SECONDS = Histogram(
 )
 GATE_QUEUE = Gauge("headrace_llm_gate_queue", "Calls of this process that wait at the gate.", ["model"])
 GATE_REFUSED = Counter("headrace_llm_gate_refused_total", "Calls that the gate refused, by reason.", ["model", "reason"])
+GATE_STALE = Counter(
+    "headrace_llm_gate_stale_total", "Turns given back because this process, held up, heard of them too late."
+)
 THROTTLED = Counter("headrace_llm_throttled_total", "Answers 429 of the provider.", ["model"])
 GATE_FALLBACK = Gauge("headrace_llm_gate_fallback", "1 while Redis is away and this process paces itself by its share.")
 COST = Counter("headrace_llm_cost_usd_total", "US dollars that calls cost, where the price is known, by model.", ["model"])

@@ -106,11 +106,14 @@ class SharedLimits(Protocol):
     async def standings(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[Standing | None]:
         """Where each of the calls stands; None for one that is not in the queue."""
 
-    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
-        """Undo a grant that was not used."""
+    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int, granted_us: int) -> float:
+        """Undo a grant that was not used, and pump: the next has its turn at once."""
 
-    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float) -> None:
-        """Correct a grant by what its call used."""
+    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float, granted_us: int) -> float:
+        """Correct a grant by what its call used, and pump: unused tokens may be the next one's turn."""
+
+    async def postpone(self, scope: str, quota: Quota, *, by_us: int) -> None:
+        """Move later calls on: one has left late."""
 
     async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int, asked: bool) -> None:
         """The provider refused a call; `asked`: the pause is its own word."""

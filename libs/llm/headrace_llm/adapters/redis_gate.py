@@ -1,6 +1,7 @@
-"""The limits that all processes share: gate.lua in Redis, and a channel for each process to hear of its grants."""
+"""The limits that all processes share: the gate's script in Redis, and a channel for each process to hear of its grants."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -18,7 +19,7 @@ from headrace_llm.gate.turns import CLASSES, Waiter
 from headrace_llm.ports import Away, Told
 
 PREFIX = "headrace:gate:"
-"""Of every key; the rest is the limit's scope."""
+"""Of every key; what follows is the limit's scope. See `key`."""
 CHANNELS = PREFIX + "@"
 """Of every channel; the rest is the process."""
 PROCESSES = PREFIX + "processes"
@@ -41,12 +42,14 @@ _ADAPTIVE = (
     "depth",
     "reduced_at",
 )
-_FIELDS = (
+FIELDS = (
     "requests_us", "tokens_us", "cool_us", "tokens_per_call", "seconds_per_call", *_ADAPTIVE,
-    "minute", "count0", "count1", "count2", "count3", "before0", "before1", "before2", "before3",
+    "second", "count0", "count1", "count2", "count3", "before0", "before1", "before2", "before3",
     "depth0", "depth1", "depth2", "now0", "now1", "now2", "credit0", "credit1", "credit2",
 )  # fmt: skip
 """Of the script's state, in the script's order."""
+_SEEN = struct.Struct(f"<{len(FIELDS) + CLASSES + 1}d")
+"""What it shows: those, the waits by class, and its time."""
 
 _FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 
@@ -74,7 +77,7 @@ class RedisLimits:
         self._clock = clock
         self._process = process
         self._most_waiting = most_waiting
-        self._script = client.register_script(resources.files("headrace_llm.gate").joinpath("gate.lua").read_text())
+        self._script = client.register_script(script())
 
     async def enter(self, scope: str, quota: Quota, waiter: Waiter, *, age_us: int, unblocks: int, number: int) -> Entered:
         """See `ports.SharedLimits`."""
@@ -82,7 +85,7 @@ class RedisLimits:
             scope, quota, "enter", waiter.id, waiter.rank, waiter.tenant, waiter.weight, age_us, unblocks, number,
             waiter.tokens, waiter.latest_us,
         )  # fmt: skip
-        return Entered(bool(granted), bool(refused), float(wait), float(due), int(float(now)))
+        return Entered(bool(granted), bool(refused), float(wait), float(due), now)
 
     async def pump(self, scope: str, quota: Quota) -> float:
         """See `ports.SharedLimits`."""
@@ -104,13 +107,17 @@ class RedisLimits:
             for ahead, wait_us in zip(told[::2], told[1::2], strict=True)
         ]
 
-    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int) -> None:
+    async def give_back(self, scope: str, quota: Quota, *, rank: int, tokens: int, granted_us: int) -> float:
         """See `ports.SharedLimits`."""
-        await self._run(scope, quota, "give_back", rank, tokens)
+        return float(await self._run(scope, quota, "give_back", rank, tokens, granted_us))
 
-    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float) -> None:
+    async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float, granted_us: int) -> float:
         """See `ports.SharedLimits`."""
-        await self._run(scope, quota, "settle", reserved, used, seconds)
+        return float(await self._run(scope, quota, "settle", reserved, used, seconds, granted_us))
+
+    async def postpone(self, scope: str, quota: Quota, *, by_us: int) -> None:
+        """See `ports.SharedLimits`."""
+        await self._run(scope, quota, "postpone", by_us)
 
     async def refused(self, scope: str, quota: Quota, *, granted_us: int, pause_us: int, asked: bool) -> None:
         """See `ports.SharedLimits`."""
@@ -122,9 +129,9 @@ class RedisLimits:
 
     async def view(self, scope: str, quota: Quota) -> tuple[Adaptive, View]:
         """See `ports.SharedLimits`."""
-        values = [float(one) for one in await self._run(scope, quota, "view")]
-        waits, now = tuple(values[len(_FIELDS) : -1]), values[-1]
-        return decode(dict(zip(_FIELDS, values, strict=False)), waits, now, quota)
+        values = _SEEN.unpack(await self._run(scope, quota, "view"))
+        waits, now = tuple(values[len(FIELDS) : -1]), values[-1]
+        return decode(dict(zip(FIELDS, values, strict=False)), waits, now, quota)
 
     async def beat(self) -> Sequence[str]:
         """See `ports.SharedLimits`."""
@@ -165,9 +172,20 @@ class RedisLimits:
         head = (operation, CHANNELS, quota.rpm, quota.tpm, quota.burst, int(quota.probe), self._most_waiting)
         now = self._clock() if self._clock else 0
         try:
-            return await self._script(keys=[PREFIX + scope], args=[*head, now, *rest])
+            return await self._script(keys=[key(scope)], args=[*head, now, *rest])
         except _FAILURES as error:
             raise _away(error) from error
+
+
+def script() -> str:
+    """The text of the gate's script: its files, one after another."""
+    folder = resources.files("headrace_llm.gate") / "script"
+    return "".join((folder / f"{part}.lua").read_text() for part in ("numbers", "adaptive", "turns", "limiter"))
+
+
+def key(scope: str) -> str:
+    """The name of a limit's numbers; its other keys begin with it. The braces keep all of them on one node of a cluster."""
+    return f"{PREFIX}{{{scope}}}"
 
 
 def decode(state: dict[str, float], waits: tuple[float, ...], now: float, quota: Quota) -> tuple[Adaptive, View]:
@@ -195,10 +213,20 @@ async def _hear(pubsub: Any, heard: Callable[[Told], None]) -> None:
         while True:
             message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
             if message is not None and message["type"] == "message":
-                key, waiter_id, rank, tokens, now = message["data"].decode().rsplit("\n", 4)
-                heard(Told(key.removeprefix(PREFIX), waiter_id, int(rank), int(tokens), int(now)))
+                told = _told(message["data"])
+                if told is not None:
+                    heard(told)
     except _FAILURES as error:
         raise _away(error) from error
+
+
+def _told(message: bytes) -> Told | None:
+    """A grant; None when it is no message of the script: whoever may publish can send anything."""
+    try:
+        base, waiter_id, rank, tokens, now = message.decode().rsplit("\n", 4)
+        return Told(base[len(PREFIX) + 1 : -1], waiter_id, int(rank), int(tokens), int(now))
+    except ValueError:
+        return None
 
 
 def _away(error: Exception) -> Away:

@@ -1,1 +1,1 @@
-"""The shared gate: `pace`, `adaptive`, `turns`, `limiter` decide, purely; `lane` and `paced` wait; `gate.lua` is shared."""
+"""The shared gate: `pace`, `adaptive`, `turns`, `limiter` decide, purely; `lane` and `paced` wait; `script` is shared."""

@@ -23,18 +23,18 @@ RAISE = 0.25
 """A ceiling that held while more was refused is moved this part of the way."""
 FLOOR = 0.01
 """The factor never falls below this."""
-HOLD_US = 4.5 * SECOND_US
+HOLD_US = 3.5 * SECOND_US
 """The shortest time from a cut to the ceiling."""
-HOLD_CALLS = 15
+HOLD_CALLS = 14
 """The same, in calls at the ceiling's pace."""
 MAX_HOLD_US = 60 * SECOND_US
-AGE_PER_HOLD = 14
+AGE_PER_HOLD = 18
 """A ceiling that has held for so long is trusted for a part of that: who has met it all day need not try it every 10 s."""
 SAME = 0.35
 """A refusal this near to the ceiling is of the same ceiling."""
 KNOWN_PAUSE = 0.35
 """What is left of the pause after a refusal that only confirms a ceiling."""
-GROWTH = 0.25
+GROWTH = 0.3
 """How fast the curve leaves the ceiling: by this part in the first `hold_us` beyond it, by 8 times that in the second."""
 PROBE = 0.1
 """The step beyond the quota."""
@@ -81,6 +81,18 @@ def factor(state: Adaptive, now: float) -> float:
     x = (now - state.cut_at) / state.hold_us - 1
     bend = state.depth if x < 0 else GROWTH
     return min(most, max(FLOOR, state.ceiling * (1 + bend * x * x * x)))
+
+
+def charged(state: Adaptive, now: float, *, granted_at: float) -> float:
+    """The factor that a grant was charged by; after a cut the most it can have been, so that no more is given back."""
+    used = factor(state, now)
+    return max(used, state.good) if granted_at <= state.reduced_at else used
+
+
+def earlier(state: Adaptive, by: float) -> Adaptive:
+    """The same when the clock has gone back."""
+    times = ("step_at", "ceiling_at", "cut_at", "reduced_at")
+    return replace(state, **{name: getattr(state, name) - by for name in times if getattr(state, name) > 0})
 
 
 def refused(state: Adaptive, now: float, *, granted_at: float, request_us: float) -> Adaptive:

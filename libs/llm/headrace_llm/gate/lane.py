@@ -1,31 +1,28 @@
 """One limit as this process sees it: its calls that wait, in the shared queue or, without Redis, in one of its own."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
-from headrace_llm.client import Wait
+from headrace_llm import metrics
 from headrace_llm.errors import GateRefused
+from headrace_llm.gate import telling
 from headrace_llm.gate.adaptive import Adaptive
 from headrace_llm.gate.limiter import Entered, Limiter, Standing, View
-from headrace_llm.gate.pace import SECOND_US, Quota, interval_us
+from headrace_llm.gate.pace import JITTER_US, SECOND_US, Quota, interval_us, spare_us
+from headrace_llm.gate.pump import Pump
 from headrace_llm.gate.turns import Waiter, order
-from headrace_llm.gate.waiting import Place, Turn, Waiting
+from headrace_llm.gate.waiting import Lateness, Place, Turn, Waiting
 from headrace_llm.ports import Ask, Away, SharedLimits, Told
 
-SYNC_S = 1.0
-"""How often a process with waiters looks whether they still are in the shared queue."""
+CLOSE_S = 1.0
+"""The longest wait, at the end, for what is being told."""
 REJOIN_S = 1.6
 """How long the shared limit rests when Redis is back: by then every process has noticed and uses its share no more."""
-MOST_TOLD = 256
-"""Calls that are told where they stand, those of the oldest work; counting places is work for Redis."""
-
-log = structlog.get_logger()
+STALE_US = 400_000
+"""A turn that is heard of so late, as the process was held up, is given back: a burst of late calls would be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +67,27 @@ class Lane:
         self._lost = lost
         self._clock = clock
         self._wall = wall
+        self._epoch = wall() - clock()
         self._own: Limiter | None = None if shared else Limiter(quota)
         self._number = 0
-        self._due = math.inf
-        self._wake = asyncio.Event()
-        self._pumping: asyncio.Task[None] | None = None
+        self._pump = Pump(self._pump_once, self._sync, waiting=self.waiting, lost=lost, clock=clock)
+        self._lateness = Lateness()
         self._notes: set[asyncio.Task[Any]] = set()
 
     async def acquire(self, ask: Ask, weight: float) -> Turn:
         """Wait for a call's turn. Raises `GateRefused`."""
+        until = self._clock() + ask.max_wait_s
+        turn = await self._turn(ask, weight, until)
+        if self._in_time(turn):
+            return turn
+        metrics.GATE_STALE.inc()
+        self.note_unused(turn, rank=ask.priority - 1, tokens=ask.tokens)
+        turn = await self._turn(ask, weight, until)
+        if not self._in_time(turn):
+            self._lateness = Lateness()  # not this process was held up: the shared limit's clock has jumped
+        return turn
+
+    async def _turn(self, ask: Ask, weight: float, until: float) -> Turn:
         self._number += 1
         one = Waiting(
             id=f"{self._process}:{self._number}",
@@ -87,52 +96,54 @@ class Lane:
             weight=weight,
             age_us=round((ask.started_at or self._wall()) * SECOND_US),
             since=self._clock(),
-            until=self._clock() + ask.max_wait_s,
+            until=until,
             turn=asyncio.get_running_loop().create_future(),
         )
         self.waiting[one.id] = one
-        placed = asyncio.ensure_future(self._place(one))
+        self._note(self._place(one))
         try:
-            await asyncio.shield(placed)
-            if not one.turn.done():
-                self._start_pumping()
-                async with asyncio.timeout(max(0.0, one.until - self._clock())):
-                    await asyncio.shield(one.turn)
-            return one.turn.result()
-        except TimeoutError as error:
-            if one.turn.done() and not one.turn.cancelled() and one.turn.exception() is None:
-                return one.turn.result()
-            self._note(self._abandon(one, placed))
-            raise self._refusal(self.quiet_wait_s(ask)) from error
+            return await one.turn
         except asyncio.CancelledError:
-            self._note(self._abandon(one, placed))
+            if one.went:
+                self.note_unused(one.turn.result(), rank=one.rank, tokens=ask.tokens)
             raise
         finally:
-            del self.waiting[one.id]
+            self._end(one)
 
     def heard(self, told: Told) -> None:
         """The shared limit has let a call of this process through."""
-        one = self.waiting.get(told.waiter_id)
+        one, turn = self.waiting.get(told.waiter_id), Turn(told.now_us, shared=True)
         if one is not None and not one.turn.done():
-            one.turn.set_result(Turn(told.now_us, shared=True))
+            one.turn.set_result(turn)
         else:  # it has left meanwhile
-            self.note_unused(Turn(told.now_us, shared=True), rank=told.rank, tokens=told.tokens)
+            self.note_unused(turn, rank=told.rank, tokens=told.tokens)
 
     def note_settled(self, turn: Turn, *, reserved: int, used: int, seconds: float) -> None:
         """Tell what a call used, without waiting."""
-        if turn.shared and self._shared is not None:
-            told = self._shared.settle(self.scope, self.quota, reserved=reserved, used=used, seconds=seconds)
-            self._note(self._quietly(told))
+        if turn.shared:
+            if self._shared is not None and self.up:
+                told = self._shared.settle(
+                    self.scope, self.quota, reserved=reserved, used=used, seconds=seconds, granted_us=turn.now_us
+                )
+                self._note(self._freeing(told))
         elif self._own is not None:
-            self._own.settle(reserved=reserved, used=used, seconds=seconds, now_us=self._now_us())
+            rest_us = self._own.settle(
+                reserved=reserved, used=used, seconds=seconds, granted_us=turn.now_us, now_us=self._now_us(),
+                deliver=self._deliver,
+            )  # fmt: skip
+            self._pump.look_in(rest_us)
 
     def note_unused(self, turn: Turn, *, rank: int, tokens: int) -> None:
         """Tell that a call which was let through was never sent, without waiting."""
-        if turn.shared and self._shared is not None:
-            self._note(self._quietly(self._shared.give_back(self.scope, self.quota, rank=rank, tokens=tokens)))
+        if turn.shared:
+            if self._shared is not None and self.up:
+                told = self._shared.give_back(self.scope, self.quota, rank=rank, tokens=tokens, granted_us=turn.now_us)
+                self._note(self._freeing(told))
         elif self._own is not None:
-            self._own.give_back(rank=rank, tokens=tokens, now_us=self._now_us())
-            self._wake.set()
+            rest_us = self._own.give_back(
+                rank=rank, tokens=tokens, granted_us=turn.now_us, now_us=self._now_us(), deliver=self._deliver
+            )
+            self._pump.look_in(rest_us)
 
     async def refused(self, turn: Turn, *, pause_us: int, asked: bool) -> None:
         """The provider refused a call; `asked`: the pause is its own word."""
@@ -147,8 +158,13 @@ class Lane:
 
     async def look(self) -> None:
         """See what there is to be known of the shared limit. Raises `Away`."""
-        if self._shared is not None:
-            self.known.adaptive, self.known.view = await self._shared.view(self.scope, self.quota)
+        if self._shared is None:
+            return
+        self.known.adaptive, self.known.view = await self._shared.view(self.scope, self.quota)
+        if not self.waiting and any(self.known.view.depths):
+            # Those who wait may all be of processes that died: somebody has to clear them away.
+            while await self._shared.pump(self.scope, self.quota) == 0:
+                pass
 
     def view(self) -> View:
         """The limit as of the last look, or this process's own."""
@@ -165,6 +181,7 @@ class Lane:
         if not self.up:
             return
         self.up = False
+        self._epoch = self._wall() - self._clock()
         whole = Limiter(self.quota, known=self.known.adaptive)
         own = whole.scaled(1 / fleet.size)
         # The shares of all processes begin one after another, a whole turn after the shared limit's last grant.
@@ -172,7 +189,7 @@ class Lane:
         self._own = own
         for one in self._in_order(Place.SHARED, Place.OWN):
             self._enter_own(one)
-        self._wake.set()
+        self._pump.look_in(0.0)
 
     async def join_shared(self) -> None:
         """Go back to the shared limit: Redis is there again. Raises `Away`."""
@@ -182,26 +199,26 @@ class Lane:
         for one in self._in_order(Place.OWN):
             if not one.turn.done() and one.place is Place.OWN:
                 await self._enter_shared(one)
-        self._due = self._clock()
-        self._wake.set()
+        self._pump.look_in(0.0)
 
     async def close(self) -> None:
         """End what runs; let what was to be told be told."""
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.gather(self._pumping, return_exceptions=True)
+        await self._pump.close()
         if self._notes:
-            await asyncio.wait(self._notes, timeout=SYNC_S)
+            await asyncio.wait(self._notes, timeout=CLOSE_S)
 
     async def _place(self, one: Waiting) -> None:
-        if self.up:
-            try:
+        try:
+            if self.up:
                 await self._enter_shared(one)
-            except Away as error:
-                self._lost(str(error))  # which enters all that wait into this process's own queue
-            else:
                 return
-        if one.place is not Place.OWN:
+        except Away as error:
+            self._lost(str(error))  # which enters all that wait into this process's own queue
+        except Exception as error:  # whatever it is, its caller has to know
+            if not one.turn.done():
+                one.turn.set_exception(error)
+            raise
+        if one.place is not Place.OWN and not one.turn.done():
             self._enter_own(one)
 
     async def _enter_shared(self, one: Waiting) -> None:
@@ -212,7 +229,7 @@ class Lane:
         entered = await self._shared.enter(
             self.scope, self.quota, waiter, age_us=one.age_us, unblocks=one.ask.unblocks, number=one.number
         )
-        self._entered(one, entered, shared=True)
+        self._entered(one, entered, Place.SHARED)
 
     def _enter_own(self, one: Waiting) -> None:
         assert self._own is not None
@@ -221,23 +238,60 @@ class Lane:
         place = order(age_us=one.age_us, unblocks=one.ask.unblocks, number=one.number, id=one.id)
         one.place = Place.OWN
         waiter = self._waiter(one, latest_us=now_us + left_us, place=place)
-        self._entered(one, self._own.enter(waiter, now_us=now_us, deliver=self._deliver), shared=False)
+        self._entered(one, self._own.enter(waiter, now_us=now_us, deliver=self._deliver), Place.OWN)
 
     def _waiter(self, one: Waiting, *, latest_us: int, place: str) -> Waiter:
         ask = one.ask
-        return Waiter(one.id, ask.priority - 1, ask.tenant_id, one.weight, place, ask.tokens, latest_us)
+        return Waiter(one.id, one.rank, ask.tenant_id, one.weight, place, ask.tokens, latest_us)
 
-    def _entered(self, one: Waiting, entered: Entered, *, shared: bool) -> None:
-        if one.turn.done():
-            return
-        if entered.refused:
-            one.turn.set_exception(self._refusal(entered.wait_us / SECOND_US))
-            one.turn.exception()
-        elif entered.granted:
-            one.turn.set_result(Turn(entered.now_us, shared))
-        else:
-            self._due = min(self._due, self._clock() + entered.due_us / SECOND_US)
-            self._wake.set()
+    def _entered(self, one: Waiting, entered: Entered, place: Place) -> None:
+        """What became of a call in a queue, where it may not wait any more."""
+        here = one.place is place and not one.turn.done()
+        if entered.granted:
+            turn = Turn(entered.now_us, shared=place is Place.SHARED)
+            if one.turn.done():
+                self.note_unused(turn, rank=one.rank, tokens=one.ask.tokens)
+            else:
+                one.turn.set_result(turn)
+        elif entered.refused:
+            if here:
+                self._refuse(one, entered.wait_us / SECOND_US)
+        elif here:
+            self._arm(one)
+            self._pump.look_in(entered.due_us)
+            self._pump.start()
+        elif place is Place.SHARED:
+            self._note_left(one)
+
+    def _arm(self, one: Waiting) -> None:
+        """A call waits from now on, as long as it may."""
+        if one.timer is None:
+            left_s = max(0.0, one.until - self._clock())
+            one.timer = asyncio.get_running_loop().call_later(left_s, self._expire, one)
+
+    def _expire(self, one: Waiting) -> None:
+        if not one.turn.done():
+            self._refuse(one, self.quiet_wait_s(one.ask))
+
+    def _refuse(self, one: Waiting, wait_s: float) -> None:
+        message = f"the quota of {self.scope} is taken for {wait_s:.1f} s, longer than the call may wait"
+        one.turn.set_exception(GateRefused(message, retry_after_s=wait_s))
+        one.turn.exception()  # its caller may be gone
+
+    def _end(self, one: Waiting) -> None:
+        """A call waits no more. If it has no turn, it leaves its queue; an answer that is on its way sees that it has."""
+        del self.waiting[one.id]
+        if one.timer is not None:
+            one.timer.cancel()
+        if not one.went:
+            if one.place is Place.SHARED:
+                self._note_left(one)
+            elif self._own is not None:
+                self._own.turns.leave(one.id)
+
+    def _note_left(self, one: Waiting) -> None:
+        if self._shared is not None and self.up:
+            self._note(self._quietly(self._shared.leave(self.scope, self.quota, one.id)))
 
     def _deliver(self, waiter: Waiter) -> bool:
         one = self.waiting.get(waiter.id)
@@ -246,32 +300,36 @@ class Lane:
         one.turn.set_result(Turn(self._now_us(), shared=False))
         return True
 
-    def _start_pumping(self) -> None:
-        if self._pumping is None or self._pumping.done():
-            self._pumping = asyncio.get_running_loop().create_task(self._pump(), name="gate pump")
-
-    async def _pump(self) -> None:
-        """Let calls through, of any process, as long as this one has any that wait."""
-        looked = self._clock()
-        while self.waiting:
-            await self._sleep_until(min(self._due, looked + SYNC_S))
-            try:
-                rest_us = await self._pump_once()
-                if self._clock() - looked >= SYNC_S:
-                    looked = self._clock()
-                    await self._find_missing()
-                    await self._tell()
-            except Away as error:
-                self._lost(str(error))
-                continue
-            self._due = self._clock() + (rest_us / SECOND_US if rest_us >= 0 else SYNC_S)
-        self._due = math.inf
-
     async def _pump_once(self) -> float:
         if self.up and self._shared is not None:
             return await self._shared.pump(self.scope, self.quota)
         assert self._own is not None
         return self._own.pump(now_us=self._now_us(), deliver=self._deliver)
+
+    def _in_time(self, turn: Turn) -> bool:
+        """Whether a turn was heard of soon enough. After a late call the next would come too soon: those behind it wait."""
+        here_us = self._now_us()
+        late_us = self._lateness.of(turn.now_us, here_us) if turn.shared else here_us - turn.now_us
+        even_us = interval_us(self.quota, 1.0)
+        if late_us > max(STALE_US, even_us / 2):
+            return False
+        behind_us = late_us - JITTER_US - spare_us(even_us)
+        if behind_us > 0 and self.quota.rpm > 0:
+            if not turn.shared and self._own is not None:
+                self._own.postpone(round(behind_us))
+            elif turn.shared and self._shared is not None and self.up:
+                self._note(self._quietly(self._shared.postpone(self.scope, self.quota, by_us=round(behind_us))))
+        return True
+
+    async def _sync(self) -> None:
+        await self._find_missing()
+        await telling.tell(self._in_order(Place.SHARED, Place.OWN), self._standings, now=self._clock())
+
+    async def _standings(self, ids: Sequence[str]) -> Sequence[Standing | None]:
+        if self.up and self._shared is not None:
+            return await self._shared.standings(self.scope, self.quota, ids)
+        assert self._own is not None
+        return [self._own.standing(one, now_us=self._now_us()) for one in ids]
 
     async def _find_missing(self) -> None:
         """Enter calls again that the shared queue has lost: Redis was emptied, or a grant was never heard."""
@@ -283,54 +341,19 @@ class Lane:
             if one is not None and not one.turn.done():
                 await self._enter_shared(one)
 
-    async def _tell(self) -> None:
-        """Tell the calls that want to know it where they stand."""
-        curious = [one for one in self._in_order(Place.SHARED, Place.OWN) if one.ask.on_wait is not None][:MOST_TOLD]
-        standings = await self._standings([one.id for one in curious]) if curious else ()
-        for one, standing in zip(curious, standings, strict=True):
-            if standing is not None and one.ask.on_wait is not None and not one.turn.done():
-                waited_s = self._clock() - one.since
-                try:
-                    one.ask.on_wait(Wait(standing.ahead + 1, standing.wait_us / SECOND_US, waited_s))
-                except Exception:  # everybody's pump goes on
-                    log.exception("on_wait_failed", scope=self.scope)
-
-    async def _standings(self, ids: Sequence[str]) -> Sequence[Standing | None]:
-        if self.up and self._shared is not None:
-            return await self._shared.standings(self.scope, self.quota, ids)
-        assert self._own is not None
-        return [self._own.standing(one, now_us=self._now_us()) for one in ids]
-
-    async def _sleep_until(self, due: float) -> None:
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(max(0.0, due - self._clock())):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    async def _abandon(self, one: Waiting, placed: asyncio.Future[None]) -> None:
-        """Take a call that nobody waits for any more out of its queue, or give its turn back."""
-        await asyncio.gather(placed, return_exceptions=True)
-        if one.turn.done():
-            if one.turn.exception() is None:
-                self.note_unused(one.turn.result(), rank=one.ask.priority - 1, tokens=one.ask.tokens)
-        elif one.place is Place.SHARED and self._shared is not None:
-            one.turn.cancel()
-            await self._quietly(self._shared.leave(self.scope, self.quota, one.id))
-        elif self._own is not None:
-            self._own.turns.leave(one.id)
-
-    def _refusal(self, wait_s: float) -> GateRefused:
-        message = f"the quota of {self.scope} is taken for {wait_s:.1f} s, longer than the call may wait"
-        return GateRefused(message, retry_after_s=wait_s)
-
     def _in_order(self, *places: Place) -> Sequence[Waiting]:
         found = (one for one in self.waiting.values() if one.place in places and not one.turn.done())
         return sorted(found, key=lambda one: (one.age_us, one.number))
 
     def _now_us(self) -> int:
-        return round(self._wall() * SECOND_US)
+        """The time, which never jumps: whoever waits in this process's own queue has nobody to ask anew."""
+        return round((self._epoch + self._clock()) * SECOND_US)
+
+    async def _freeing(self, told: Coroutine[Any, Any, float]) -> None:
+        try:
+            self._pump.look_in(await told)
+        except Away as error:
+            self._lost(str(error))
 
     async def _quietly(self, told: Coroutine[Any, Any, Any]) -> None:
         try:

@@ -2,7 +2,7 @@
 
 It paces requests and tokens by the generic cell rate algorithm: for each side it keeps the time at which the limit
 would be even again. It is what a process uses while Redis is away, what the capacity planner simulates, and the oracle
-of `gate.lua`, which does the same inside Redis, to the microsecond.
+of the `script`, which does the same inside Redis, to the microsecond.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from headrace_llm.gate import adaptive, pace
 from headrace_llm.gate.adaptive import Adaptive
-from headrace_llm.gate.pace import MINUTE_US, Quota
+from headrace_llm.gate.pace import MINUTE_US, SECOND_US, Quota
 from headrace_llm.gate.turns import CLASSES, SHARES, Turns, Waiter
 
 BATCH = 64
@@ -76,13 +76,13 @@ class Limiter:
         """The end of the pause after a refusal."""
         self.tokens_per_call = 0.0
         self.seconds_per_call = 0.0
-        self._minute = 0
+        self._second = 0
         self._counts = [0.0] * (CLASSES + 1)
         self._before = [0.0] * (CLASSES + 1)
 
     def enter(self, waiter: Waiter, *, now_us: int, deliver: Callable[[Waiter], bool]) -> Entered:
         """Let a call through, queue it, or refuse it because the queue is full or its turn would come too late."""
-        self._roll(now_us)
+        self._advance(now_us)
         self.turns.leave(waiter.id)
         factor = adaptive.factor(self.adaptive, now_us)
         if not self.turns and self._due(factor, now_us) <= 0:
@@ -104,19 +104,16 @@ class Limiter:
 
         `deliver` says whether the call's process could be told; whom it could not is dropped, without a charge.
         """
-        self._roll(now_us)
+        self._advance(now_us)
         for _ in range(BATCH):
-            waiter = self.turns.first()
-            if waiter is None:
+            if not self.turns:
                 return -1.0
-            if waiter.latest_us < now_us:
-                self.turns.leave(waiter.id)
-                continue
             factor = adaptive.factor(self.adaptive, now_us)
             due = self._due(factor, now_us)
             if due > 0:
                 return due
-            if not deliver(waiter):
+            waiter = self.turns.first()
+            if waiter.latest_us < now_us or not deliver(waiter):
                 self.turns.leave(waiter.id)
                 continue
             self.turns.granted(waiter, max(self._interval(factor), pace.tokens_us(self.quota, factor, waiter.tokens)))
@@ -125,27 +122,34 @@ class Limiter:
                 self.adaptive = adaptive.pressed(self.adaptive, now_us)
         return 0.0 if self.turns else -1.0
 
-    def give_back(self, *, rank: int, tokens: int, now_us: int) -> None:
-        """Undo a grant that was not used."""
-        self._roll(now_us)
-        factor = adaptive.factor(self.adaptive, now_us)
+    def give_back(
+        self, *, rank: int, tokens: int, granted_us: int, now_us: int, deliver: Callable[[Waiter], bool]
+    ) -> float:
+        """Undo a grant that was not used. Whoever may go now goes; returns as `pump`."""
+        self._advance(now_us)
+        factor = adaptive.charged(self.adaptive, now_us, granted_at=granted_us)
         self.requests_us -= self._interval(factor)
         self.tokens_us -= pace.tokens_us(self.quota, factor, tokens)
         self._counts[rank] = max(0.0, self._counts[rank] - 1)
+        return self.pump(now_us=now_us, deliver=deliver)
 
-    def settle(self, *, reserved: int, used: int, seconds: float, now_us: int) -> None:
-        """Correct a grant's tokens by what its call used, and learn how calls are."""
-        factor = adaptive.factor(self.adaptive, now_us)
+    def settle(
+        self, *, reserved: int, used: int, seconds: float, granted_us: int, now_us: int, deliver: Callable[[Waiter], bool]
+    ) -> float:
+        """Correct a grant's tokens by what its call used, and learn how calls are. Returns as `pump`, which it does."""
+        self._advance(now_us)
+        factor = adaptive.charged(self.adaptive, now_us, granted_at=granted_us)
         self.tokens_us += pace.tokens_us(self.quota, factor, used - reserved)
         self.tokens_per_call += (used - self.tokens_per_call) * (WEIGHT if self.tokens_per_call else 1)
         self.seconds_per_call += (seconds - self.seconds_per_call) * (WEIGHT if self.seconds_per_call else 1)
+        return self.pump(now_us=now_us, deliver=deliver)
 
     def refused(self, *, granted_us: int, pause_us: int, asked: bool, now_us: int) -> None:
         """Learn that the provider refused a call: nobody goes for the pause, and the pace may fall.
 
         A pause that the provider did not ask for is shorter at a ceiling that is known, and one for all of a burst.
         """
-        self._roll(now_us)
+        self._advance(now_us)
         self._counts[CLASSES] += 1
         part = 1.0 if asked else adaptive.pause_part(self.adaptive, granted_at=granted_us)
         if part > 0:
@@ -153,8 +157,13 @@ class Limiter:
         request_us = pace.interval_us(self.quota, 1.0)
         self.adaptive = adaptive.refused(self.adaptive, now_us, granted_at=granted_us, request_us=request_us)
 
+    def postpone(self, by_us: int) -> None:
+        """Move later calls on: one has left late."""
+        self.requests_us += by_us
+
     def pause(self, *, for_us: int, now_us: int) -> None:
         """Let nobody through for a while."""
+        self._advance(now_us)
         self.cool_us = max(self.cool_us, now_us + for_us)
 
     def expected_wait(self, rank: int, tenant: str, weight: float, *, now_us: int) -> float:
@@ -163,7 +172,7 @@ class Limiter:
 
     def standing(self, waiter_id: str, *, now_us: int) -> Standing | None:
         """Where a call stands; None when it is not in the queue."""
-        self._roll(now_us)
+        self._advance(now_us)
         waiter = self.turns.get(waiter_id)
         if waiter is None:
             return None
@@ -171,7 +180,7 @@ class Limiter:
 
     def view(self, *, now_us: int) -> View:
         """What is to be shown."""
-        self._roll(now_us)
+        self._advance(now_us)
         rates = self._last_minute(now_us)
         return View(
             factor=adaptive.factor(self.adaptive, now_us),
@@ -193,7 +202,7 @@ class Limiter:
 
     def _due(self, factor: float, now_us: int) -> float:
         ahead = pace.tolerance_us(self.quota, factor)
-        return max(self.requests_us - ahead, self.tokens_us, self.cool_us) - now_us
+        return max(self.requests_us - ahead, self.tokens_us - pace.TOKENS_LATENESS_US, self.cool_us) - now_us
 
     def _each(self, now_us: int) -> float:
         """The time that a call takes up, on average."""
@@ -224,13 +233,22 @@ class Limiter:
         self.tokens_us = max(self.tokens_us, now_us) + pace.tokens_us(self.quota, factor, waiter.tokens)
         self._counts[waiter.rank] += 1
 
-    def _roll(self, now_us: int) -> None:
-        """Begin a new minute of counting when it is time."""
-        minute = now_us // MINUTE_US
-        if minute != self._minute:
-            self._before = self._counts if minute == self._minute + 1 else [0.0] * (CLASSES + 1)
+    def _advance(self, now_us: int) -> None:
+        """Begin a new minute of counting when it is time. When the clock has gone back, so does what was written by it."""
+        second, before = now_us // SECOND_US, self._second
+        if second < before:
+            self._go_back((before - second) * SECOND_US)
+        minutes = second // 60 - before // 60
+        if minutes:
+            self._before = self._counts if minutes == 1 else [0.0] * (CLASSES + 1)
             self._counts = [0.0] * (CLASSES + 1)
-            self._minute = minute
+        self._second = second
+
+    def _go_back(self, by_us: float) -> None:
+        self.requests_us, self.tokens_us, self.cool_us = (
+            at - by_us if at > 0 else at for at in (self.requests_us, self.tokens_us, self.cool_us)
+        )
+        self.adaptive = adaptive.earlier(self.adaptive, by_us)
 
     def _last_minute(self, now_us: int) -> list[float]:
         """Counts of the last 60 s: this minute's, and of the one before as much as still lies in them."""

@@ -14,6 +14,8 @@ HEADROOM = 0.002
 """Intervals are longer than the quota asks by this part of themselves."""
 JITTER_US = 25_000
 """How much later than its grant a call may reach the provider."""
+TOKENS_LATENESS_US = 250_000
+"""How far tokens may run ahead of their even pace: a quarter of a second's worth, which a provider's burst absorbs."""
 LATENESS_US = 20_000
 """How late a grant may be made without moving those behind it."""
 
@@ -35,6 +37,10 @@ class Quota:
         """A share of this quota, without burst or probing."""
         return Quota(self.rpm * share, self.tpm * share)
 
+    def estimate(self, tokens: int) -> int:
+        """What a call is charged for an estimate: at most a minute's. More cannot pass, and may be anybody's mistake."""
+        return min(tokens, int(self.tpm)) if self.tpm > 0 else tokens
+
     @property
     def bounded(self) -> bool:
         """Whether there is anything to pace."""
@@ -46,7 +52,7 @@ def interval_us(quota: Quota, factor: float) -> float:
     if quota.rpm <= 0:
         return 0.0
     even = MINUTE_US / (quota.rpm * factor)
-    return even * (1 + HEADROOM) + max(0.0, JITTER_US - _spare_us(even))
+    return even * (1 + HEADROOM) + max(0.0, JITTER_US - spare_us(even))
 
 
 def tolerance_us(quota: Quota, factor: float) -> float:
@@ -54,7 +60,7 @@ def tolerance_us(quota: Quota, factor: float) -> float:
     if quota.rpm <= 0:
         return 0.0
     even = MINUTE_US / (quota.rpm * factor)
-    return (quota.burst - 1) * even + min(LATENESS_US, _spare_us(even) / 2)
+    return (quota.burst - 1) * even + min(LATENESS_US, spare_us(even) / 2)
 
 
 def tokens_us(quota: Quota, factor: float, tokens: float) -> float:
@@ -64,6 +70,6 @@ def tokens_us(quota: Quota, factor: float, tokens: float) -> float:
     return tokens * MINUTE_US * (1 + HEADROOM) / (quota.tpm * factor)
 
 
-def _spare_us(even: float) -> float:
+def spare_us(even: float) -> float:
     """What a second's burst of the provider absorbs."""
     return max(0.0, SECOND_US - even)

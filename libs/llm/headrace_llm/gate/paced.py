@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -82,6 +83,7 @@ class PacedGate:
         """See `ports.Gate`."""
         lane, entered = self._lanes[model.scope], self._entered[model.id]
         started = self._clock()
+        ask = replace(ask, tokens=lane.quota.estimate(ask.tokens))
         if sum(map(len, self._entered.values())) >= self._max_waiting:
             metrics.GATE_REFUSED.labels(model.id, "queue_full").inc()
             message = f"{self._max_waiting} calls of this process wait at the gate already (HEADRACE_LLM_MAX_WAITING)"
@@ -132,7 +134,7 @@ class PacedGate:
         lane = self._lanes[entry.scope]
         view, entered = lane.view(), self._entered[entry.id]
         granted = sum(view.granted)
-        oldest = min(entered.values(), default=None)
+        oldest = next(iter(entered.values()), None)
         return ModelSignals(
             model=entry.id,
             granted_rpm=granted,
@@ -150,11 +152,10 @@ class PacedGate:
 
     def _lost(self, cause: str) -> None:
         """Redis did not answer: every lane goes on with this process's share."""
-        if not self._up:
-            return
-        self._up = False
-        metrics.GATE_FALLBACK.set(1)
-        log.warning("gate_fallback", cause=cause, share=round(1 / self._fleet.size, 3))
+        if self._up:
+            self._up = False
+            metrics.GATE_FALLBACK.set(1)
+            log.warning("gate_fallback", cause=cause, share=round(1 / self._fleet.size, 3))
         for lane in self._lanes.values():
             lane.leave_shared(self._fleet)
         self._down.set()
@@ -204,6 +205,8 @@ class PacedGate:
         log.info("gate_recovered")
         for lane in self._lanes.values():
             await lane.join_shared()
+            if self._down.is_set():
+                raise Away("lost again while coming back")
 
     def _heard(self, told: Told) -> None:
         lane = self._lanes.get(told.scope)

@@ -1,4 +1,4 @@
-"""Whose turn it is. Pure and exact; `gate.lua` does the same inside Redis.
+"""Whose turn it is. Pure and exact; the `script` does the same inside Redis.
 
 Interactive goes before standard before background, but a class that waits is owed its guaranteed share of the grants:
 each grant adds its share to the credit of every class that waits, and a credit of one call is a turn. Within a class,
@@ -19,6 +19,8 @@ MOST_CREDIT = 1.5
 """More than that is not saved up."""
 MAX_TENANTS_COUNTED = 64
 """Up to here a forecast counts tenant by tenant; beyond, by a bound."""
+MAX_IDLE = 1024
+"""Virtual times that are kept of tenants that have nobody waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,11 @@ class Line:
     waiting: dict[str, list[str]] = field(default_factory=dict)
     """By tenant, orders ascending."""
     times: dict[str, float] = field(default_factory=dict)
-    """Virtual times of tenants, also of those that have nobody waiting."""
+    """Virtual times of the tenants that wait."""
+    idle: dict[str, float] = field(default_factory=dict)
+    """Virtual times of those that do not, while they are ahead of the class's."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Of the tenants that have virtual times."""
+    """Of the tenants that wait."""
     now: float = 0.0
     """The virtual time of the last grant."""
     credit: float = 0.0
@@ -61,6 +65,15 @@ class Line:
     def depth(self) -> int:
         """How many wait."""
         return sum(map(len, self.waiting.values()))
+
+    def retire(self, tenant: str) -> None:
+        """Its last call has left. Virtual times that the class has passed say nothing any more."""
+        del self.waiting[tenant], self.weights[tenant]
+        self.idle[tenant] = self.times.pop(tenant)
+        if len(self.idle) > MAX_IDLE:
+            self.idle = {one: at for one, at in self.idle.items() if at > self.now}
+        if len(self.idle) > MAX_IDLE:
+            del self.idle[min(self.idle, key=lambda one: (self.idle[one], one))]
 
     def next_tenant(self) -> str:
         """Whose turn it is; somebody waits."""
@@ -100,7 +113,7 @@ class Turns:
         line = self.lines[waiter.rank]
         if waiter.tenant not in line.waiting:
             line.waiting[waiter.tenant] = []
-            line.times[waiter.tenant] = max(line.now, line.times.get(waiter.tenant, 0.0))
+            line.times[waiter.tenant] = max(line.now, line.idle.pop(waiter.tenant, 0.0))
         line.weights[waiter.tenant] = waiter.weight
         bisect.insort(line.waiting[waiter.tenant], waiter.order)
         self._waiters[waiter.id] = waiter
@@ -113,17 +126,14 @@ class Turns:
         line = self.lines[waiter.rank]
         line.waiting[waiter.tenant].remove(waiter.order)
         if not line.waiting[waiter.tenant]:
-            del line.waiting[waiter.tenant]
+            line.retire(waiter.tenant)
         if not line.waiting:
-            line.times, line.weights, line.now, line.credit = {}, {}, 0.0, 0.0
+            line.idle, line.now, line.credit = {}, 0.0, 0.0
         return True
 
-    def first(self) -> Waiter | None:
-        """The call that goes next, None when nobody waits."""
-        rank = self._next_rank()
-        if rank is None:
-            return None
-        line = self.lines[rank]
+    def first(self) -> Waiter:
+        """The call that goes next; somebody waits."""
+        line = self.lines[self._next_rank()]
         return self._waiters[line.waiting[line.next_tenant()][0].rpartition(".")[2]]
 
     def granted(self, waiter: Waiter, cost: float) -> None:
@@ -158,11 +168,11 @@ class Turns:
         others = (other for other in line.waiting if other != waiter.tenant)
         return own + sum(line.turns_until(at, one, cost, tie=one < waiter.tenant) for one in others)
 
-    def _next_rank(self) -> int | None:
+    def _next_rank(self) -> int:
         owed = [rank for rank, line in enumerate(self.lines) if line.waiting and line.credit >= 1]
         if owed:
             return max(owed, key=lambda rank: (self.lines[rank].credit, -rank))
-        return next((rank for rank, line in enumerate(self.lines) if line.waiting), None)
+        return next(rank for rank, line in enumerate(self.lines) if line.waiting)
 
 
 def _step(cost: float, weight: float) -> float:

@@ -1,11 +1,12 @@
 """One limit in virtual time: nothing goes too early, nothing is lost, nobody waits in vain."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 
 from headrace_llm.gate.limiter import Limiter
-from headrace_llm.gate.pace import MINUTE_US, Quota, interval_us, tolerance_us
+from headrace_llm.gate.pace import MINUTE_US, TOKENS_LATENESS_US, Quota, interval_us, tolerance_us
 from headrace_llm.gate.turns import SHARES, Waiter, order
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,14 +111,14 @@ def test_no_span_holds_more_requests_than_the_quota_and_its_tolerance(
 
 
 @given(quotas, arrivals)
-def test_tokens_never_run_ahead_by_more_than_one_call(quota: Quota, calls: Sequence[Arrival]) -> None:
+def test_tokens_never_run_ahead_by_more_than_one_call_and_their_tolerance(quota: Quota, calls: Sequence[Arrival]) -> None:
     if not quota.tpm:
         return
     gone = play(quota, calls).gone
     for first in range(len(gone)):
         before = 0.0
         for at, waiter in gone[first:]:
-            assert before <= (at - gone[first][0]) * quota.tpm / MINUTE_US + 1e-3
+            assert before <= (at - gone[first][0] + TOKENS_LATENESS_US) * quota.tpm / MINUTE_US + 1e-3
             before += waiter.tokens
 
 
@@ -181,6 +182,32 @@ def test_who_is_not_in_the_queue_stands_nowhere() -> None:
     assert World(Quota(60)).limiter.standing("p:9", now_us=START_US) is None
 
 
+@given(
+    st.builds(Quota, rpm=st.floats(1, 6000), tpm=st.just(0.0) | st.floats(1000, 1e6), burst=st.integers(1, 5)),
+    st.integers(0, 2),
+    st.integers(1, 3000),
+    st.lists(st.tuples(st.integers(0, 2_000_000), st.integers(0, 60_000_000)), min_size=1, max_size=60),
+)
+def test_whoever_is_refused_would_have_missed_its_deadline_and_whoever_is_not_meets_it(
+    quota: Quota, rank: int, tokens: int, calls: Sequence[tuple[int, int]]
+) -> None:
+    world = World(quota)
+    told = {"granted_us": START_US, "now_us": START_US}
+    world.limiter.settle(reserved=tokens, used=tokens, seconds=1.0, deliver=world._deliver, **told)
+    for after_us, max_wait_us in calls:
+        world.run_until(world.now_us + after_us)
+        had_it_waited = deepcopy(world)
+        refused = world.refused
+        world.arrive(Arrival(after_us, tokens, max_wait_us, rank, "a"))
+        if world.refused > refused:
+            came = had_it_waited.now_us
+            had_it_waited.arrive(Arrival(after_us, tokens, 10**12, rank, "a"))
+            had_it_waited.run_until(came + 10**12)
+            assert had_it_waited.gone[-1][0] - came >= 0.9 * max_wait_us
+    world.run_until(world.now_us + 10**12)
+    assert len(world.gone) + world.refused == len(calls)
+
+
 def test_a_background_call_is_promised_no_more_than_its_share_while_others_keep_coming() -> None:
     world = World(Quota(600))
     for number in range(300):
@@ -202,8 +229,8 @@ def test_a_grant_given_back_goes_to_the_next() -> None:
     world = World(Quota(6))
     for one in crowd(2):
         world.arrive(one)
-    world.limiter.give_back(rank=0, tokens=0, now_us=world.now_us)
-    assert world.limiter.pump(now_us=world.now_us, deliver=world._deliver) == -1
+    told = {"granted_us": START_US, "now_us": world.now_us}
+    assert world.limiter.give_back(rank=0, tokens=0, deliver=world._deliver, **told) == -1
     assert len(world.gone) == 2
 
 
@@ -220,7 +247,8 @@ def test_whoever_cannot_be_told_costs_nothing() -> None:
 def test_tokens_that_were_not_used_come_back() -> None:
     world = World(Quota(tpm=60_000))
     world.arrive(crowd(1, tokens=10_000)[0])
-    world.limiter.settle(reserved=10_000, used=100, seconds=1.0, now_us=world.now_us)
+    told = {"granted_us": START_US, "now_us": world.now_us}
+    world.limiter.settle(reserved=10_000, used=100, seconds=1.0, deliver=world._deliver, **told)
     world.run_until(world.now_us + 200_000)
     world.arrive(crowd(1, tokens=10)[0])
     assert len(world.gone) == 2

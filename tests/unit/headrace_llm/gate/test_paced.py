@@ -150,6 +150,17 @@ async def test_tokens_that_were_not_used_come_back() -> None:
         await world.acquire(tokens=10, max_wait_s=0.5)
 
 
+async def test_a_huge_estimate_stops_the_limit_for_a_minute_at_most() -> None:
+    async with aclosing(World(tpm=60_000)) as world:
+        grant = await world.acquire(tokens=10**12)
+        with pytest.raises(GateRefused) as caught:
+            await world.acquire(tokens=10)
+        assert caught.value.retry_after_s is not None
+        assert caught.value.retry_after_s <= 61
+        world.gate.settle(grant, actual_tokens=0, seconds=0.1)
+        await world.acquire(tokens=10, max_wait_s=0.5)
+
+
 async def test_signals_tell_the_last_minute() -> None:
     async with aclosing(World(rpm=60_000)) as world:
         for _ in range(4):

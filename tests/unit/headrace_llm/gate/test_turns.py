@@ -16,7 +16,8 @@ def waiter(number: int, *, rank: int = 0, tenant: str = "a", age_us: int = 0, un
 
 def served(turns: Turns, most: int) -> list[Waiter]:
     found: list[Waiter] = []
-    while len(found) < most and (one := turns.first()) is not None:
+    while len(found) < most and turns:
+        one = turns.first()
         turns.granted(one, 100.0)
         found.append(one)
     return found
