@@ -159,8 +159,8 @@ class Limiter:
         classes before it leave by their grants of the last minute.
         """
         factor = adaptive.factor(self.adaptive, now_us)
-        due = max(0.0, self._due(factor, now_us))
-        each = max(self._interval(factor), pace.tokens_us(self.quota, factor, self.tokens_per_call))
+        interval, tokens = self._interval(factor), pace.tokens_us(self.quota, factor, self.tokens_per_call)
+        each = max(interval, tokens)
         own = self.turns.ahead(rank, tenant, weight)
         higher = sum(self.turns.lines[r].depth for r in range(rank))
         rates = self._last_minute(now_us)
@@ -168,7 +168,11 @@ class Limiter:
         owed = sum(SHARES[r] for r in range(rank + 1, CLASSES) if self.turns.lines[r].waiting)
         share = max(SHARES[rank], 1 - taken - owed, 0.05)
         first = own + higher if SHARES[rank] <= 0 else min(own + higher, math.ceil((own + 1) / SHARES[rank]) - 1)
-        return due + max(first * each, own * each / share)
+        before = max(first, own / share)
+        begin = now_us + max(0.0, self._due(factor, now_us))
+        by_requests = max(self.requests_us, begin) + before * interval - pace.tolerance_us(self.quota, factor)
+        by_tokens = max(self.tokens_us, begin) + before * tokens
+        return max(begin, by_requests, by_tokens) - now_us
 
     def view(self, *, now_us: int) -> View:
         """What is to be shown."""

@@ -26,7 +26,8 @@ local function grant(rank, tokens, f)
 end
 local function expected_wait(rank, tenant, weight)
   local f, rest = factor_at(now), 1 - (now % MINUTE) / MINUTE
-  local each = max(interval(f), tokens_time(f, s.tokens_per_call))
+  local by_call, by_tokens = interval(f), tokens_time(f, s.tokens_per_call)
+  local each = max(by_call, by_tokens)
   local own, higher, rates, owed = s['depth' .. rank] > 0 and turns.ahead(rank, tenant, weight) or 0, 0, 0, 0
   for r = 0, rank - 1 do
     higher = higher + s['depth' .. r]
@@ -38,7 +39,9 @@ local function expected_wait(rank, tenant, weight)
   local share = max(SHARES[rank], 1 - rates * each / MINUTE - owed, 0.05)
   local before = own + higher
   if SHARES[rank] > 0 then before = min(before, math.ceil((own + 1) / SHARES[rank]) - 1) end
-  return max(0.0, due(f)) + max(before * each, own * each / share)
+  before = max(before, own / share)
+  local begin = now + max(0.0, due(f))
+  return max(begin, max(s.requests_us, begin) + before * by_call - tolerance(f), max(s.tokens_us, begin) + before * by_tokens) - now
 end
 local function publish(w)
   local channel = ARGV[2] .. w.id:match('^[^:]*')
