@@ -55,11 +55,11 @@ local function pump(entering) -- -> until the next may go, -1 when nobody waits;
     local wait = due(f)
     if wait > 0 then return wait, entered end
     turns = turns or queue()
-    local w = turns.first()
+    local w, time = turns.first()
     if w == nil then return -1, entered end
     local own = w.id == entering
     if w.latest >= now and (own or publish(w)) then
-      turns.charge(w, max(interval(f), tokens_time(f, w.tokens)))
+      turns.charge(w, time, max(interval(f), tokens_time(f, w.tokens)))
       grant(w.rank, w.tokens, f)
       if probe == 1 and waiting() > 0 then learning().pressure() end
       entered = entered or own
