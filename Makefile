@@ -54,3 +54,6 @@ test-unit: install ## The pure ones, in seconds
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.router
+	$(BIN)/python -m tests.bench.gate
+	$(BIN)/python -m tests.bench.cache
+	$(BIN)/python -m tests.bench.admission

@@ -82,8 +82,8 @@ class RedisLimits:
     async def enter(self, scope: str, quota: Quota, waiter: Waiter, *, age_us: int, unblocks: int, number: int) -> Entered:
         """See `ports.SharedLimits`."""
         granted, refused, wait, due, now = await self._run(
-            scope, quota, "enter", waiter.id, waiter.rank, waiter.tenant, waiter.weight, age_us, unblocks, number,
-            waiter.tokens, waiter.latest_us,
+            scope, quota, "enter", waiter.rank, waiter.weight, age_us, unblocks, number, waiter.tokens, waiter.latest_us,
+            texts=(waiter.id, waiter.tenant),
         )  # fmt: skip
         return Entered(bool(granted), bool(refused), float(wait), float(due), now)
 
@@ -93,15 +93,15 @@ class RedisLimits:
 
     async def leave(self, scope: str, quota: Quota, waiter_id: str) -> bool:
         """See `ports.SharedLimits`."""
-        return bool(await self._run(scope, quota, "leave", waiter_id))
+        return bool(await self._run(scope, quota, "leave", texts=(waiter_id,)))
 
     async def missing(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[str]:
         """See `ports.SharedLimits`."""
-        return [one.decode() for one in await self._run(scope, quota, "missing", *waiter_ids)]
+        return [one.decode() for one in await self._run(scope, quota, "missing", texts=waiter_ids)]
 
     async def standings(self, scope: str, quota: Quota, waiter_ids: Sequence[str]) -> Sequence[Standing | None]:
         """See `ports.SharedLimits`."""
-        told = [float(one) for one in await self._run(scope, quota, "standings", *waiter_ids)]
+        told = [float(one) for one in await self._run(scope, quota, "standings", texts=waiter_ids)]
         return [
             None if ahead < 0 else Standing(int(ahead), wait_us)
             for ahead, wait_us in zip(told[::2], told[1::2], strict=True)
@@ -168,11 +168,13 @@ class RedisLimits:
             await asyncio.gather(hearing, return_exceptions=True)
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def _run(self, scope: str, quota: Quota, operation: str, *rest: str | float) -> Any:
-        head = (operation, CHANNELS, quota.rpm, quota.tpm, quota.burst, int(quota.probe), self._most_waiting)
+    async def _run(self, scope: str, quota: Quota, operation: str, *own: float, texts: Sequence[str] = ()) -> Any:
         now = self._clock() if self._clock else 0
+        # The client takes a microsecond for each argument: numbers are one.
+        numbers = (quota.rpm, quota.tpm, quota.burst, quota.probe, self._most_waiting, now, *own)
+        packed = struct.pack(f"<{len(numbers)}d", *numbers)
         try:
-            return await self._script(keys=[key(scope)], args=[*head, now, *rest])
+            return await self._script(keys=[key(scope)], args=[operation, CHANNELS, packed, *texts])
         except _FAILURES as error:
             raise _away(error) from error
 

@@ -215,15 +215,19 @@ class Limiter:
         Calls ahead of it times the pace; of which, at worst, its class gets its guaranteed share, and at best what the
         classes before it leave by their grants of the last minute.
         """
-        each = self._each(now_us)
-        due = max(0.0, self._due(adaptive.factor(self.adaptive, now_us), now_us))
+        factor = adaptive.factor(self.adaptive, now_us)
+        interval, tokens = self._interval(factor), pace.tokens_us(self.quota, factor, self.tokens_per_call)
         higher = sum(self.turns.lines[r].depth for r in range(rank))
         rates = self._last_minute(now_us)
-        taken = sum(rates[:rank]) * each / MINUTE_US
+        taken = sum(rates[:rank]) * max(interval, tokens) / MINUTE_US
         owed = sum(SHARES[r] for r in range(rank + 1, CLASSES) if self.turns.lines[r].waiting)
         share = max(SHARES[rank], 1 - taken - owed, 0.05)
         ahead = own + higher if SHARES[rank] <= 0 else min(own + higher, math.ceil((own + 1) / SHARES[rank]) - 1)
-        return Standing(ahead, due + max(ahead * each, own * each / share))
+        before = max(ahead, own / share)
+        begin = now_us + max(0.0, self._due(factor, now_us))
+        by_requests = max(self.requests_us, begin) + before * interval - pace.tolerance_us(self.quota, factor)
+        by_tokens = max(self.tokens_us, begin) + before * tokens - pace.TOKENS_LATENESS_US
+        return Standing(ahead, max(begin, by_requests, by_tokens) - now_us)
 
     def _interval(self, factor: float) -> float:
         return pace.interval_us(self.quota, factor)

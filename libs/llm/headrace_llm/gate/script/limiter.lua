@@ -29,7 +29,9 @@ local function each_takes()
   return max(interval(f), tokens_time(f, s.tokens_per_call))
 end
 local function standing(rank, own) -- behind so many calls of the class: all that go before, and what is to be expected
-  local each, rest, higher, rates, owed = each_takes(), 1 - (now % MINUTE) / MINUTE, 0, 0, 0
+  local f, rest, higher, rates, owed = factor_at(now), 1 - (now % MINUTE) / MINUTE, 0, 0, 0
+  local by_call, by_tokens = interval(f), tokens_time(f, s.tokens_per_call)
+  local each = max(by_call, by_tokens)
   for r = 0, rank - 1 do
     higher = higher + s['depth' .. r]
     rates = rates + (s['count' .. r] + s['before' .. r] * rest)
@@ -40,7 +42,10 @@ local function standing(rank, own) -- behind so many calls of the class: all tha
   local share = max(SHARES[rank], 1 - rates * each / MINUTE - owed, 0.05)
   local all = own + higher
   if SHARES[rank] > 0 then all = min(all, math.ceil((own + 1) / SHARES[rank]) - 1) end
-  return all, max(0.0, due(factor_at(now))) + max(all * each, own * each / share)
+  local before, begin = max(all, own / share), now + max(0.0, due(f))
+  local requests = max(s.requests_us, begin) + before * by_call - tolerance(f)
+  local tokens = max(s.tokens_us, begin) + before * by_tokens - TOKENS_LATENESS
+  return all, max(begin, requests, tokens) - now
 end
 local function expected_wait(rank, tenant, weight)
   local _, wait = standing(rank, s['depth' .. rank] > 0 and turns.ahead(rank, tenant, weight) or 0)
@@ -58,13 +63,13 @@ local function pump(entering) -- -> until the next may go, -1 when nobody waits;
     local wait = due(f)
     if wait > 0 then return wait, entered end
     turns = turns or queue()
-    local w = turns.first()
+    local w, time = turns.first()
     if w == nil then return -1, entered end
     local own = w.id == entering
     if w.latest >= now and (own or publish(w)) then
-      turns.charge(w, max(interval(f), tokens_time(f, w.tokens)))
+      turns.charge(w, time, max(interval(f), tokens_time(f, w.tokens)))
       grant(w.rank, w.tokens, f)
-      if probe and waiting() > 0 then learning().pressure() end
+      if probe == 1 and waiting() > 0 then learning().pressure() end
       entered = entered or own
     else
       turns.leave(w)
@@ -82,8 +87,8 @@ elseif waiting() > 0 and operation ~= 'pump' then
 end
 
 if operation == 'enter' then
-  -- id, rank, tenant, weight, age, unblocks, number, tokens, how long it may wait -> granted, refused, wait, due, now
-  local id, rank, tokens, f = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[16]), factor_at(now)
+  -- rank, weight, age, unblocks, number, tokens, how long it may wait; id, tenant -> granted, refused, wait, due, now
+  local id, rank, tokens, f = ARGV[4], n1, n6, factor_at(now)
   local before = turns and turns.read(id)
   if before then turns.leave(before) end
   if waiting() == 0 and due(f) <= 0 then
@@ -92,14 +97,14 @@ if operation == 'enter' then
     return {1, 0, 0, 0, now}
   end
   turns = turns or queue()
-  local tenant, weight, age, latest = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]), now + tonumber(ARGV[17])
+  local tenant, weight, age, latest = ARGV[5], n2, n3, now + n7
   local wait = expected_wait(rank, tenant, weight)
-  if waiting() >= tonumber(ARGV[7]) or now + wait > latest then
+  if waiting() >= most_waiting or now + wait > latest then
     save()
     return {0, 1, exact(wait), exact(due(f)), now}
   end
-  local unblocks = 999 - min(max(tonumber(ARGV[14]), 0), 999)
-  local order = format('%016.0f.%03.0f.%012.0f.%s', age > 0 and age or now, unblocks, tonumber(ARGV[15]), id)
+  local unblocks = 999 - min(max(n4, 0), 999)
+  local order = format('%016.0f.%03.0f.%012.0f.%s', age > 0 and age or now, unblocks, n5, id)
   turns.join({id = id, rank = rank, tenant = tenant, weight = weight, tokens = tokens, latest = latest, order = order})
   local rest, granted = pump(id)
   save()
@@ -111,23 +116,23 @@ elseif operation == 'pump' then
   return exact(rest)
 elseif operation == 'leave' then
   -- id -> 1 when it was there
-  local w = turns and turns.read(ARGV[9])
+  local w = turns and turns.read(ARGV[4])
   if w then turns.leave(w) end
   save()
   return w and 1 or 0
 elseif operation == 'give_back' then
   -- rank, tokens, granted at -> as pump
-  local rank, f = ARGV[9], charged_factor(tonumber(ARGV[11]))
+  local rank, f = n1, charged_factor(n3)
   s.requests_us = s.requests_us - interval(f)
-  s.tokens_us = s.tokens_us - tokens_time(f, tonumber(ARGV[10]))
+  s.tokens_us = s.tokens_us - tokens_time(f, n2)
   s['count' .. rank] = max(0, s['count' .. rank] - 1)
   local rest = pump('')
   save()
   return exact(rest)
 elseif operation == 'settle' then
   -- reserved, used, seconds, granted at -> as pump
-  local used, seconds = tonumber(ARGV[10]), tonumber(ARGV[11])
-  s.tokens_us = s.tokens_us + tokens_time(charged_factor(tonumber(ARGV[12])), used - tonumber(ARGV[9]))
+  local reserved, used, seconds = n1, n2, n3
+  s.tokens_us = s.tokens_us + tokens_time(charged_factor(n4), used - reserved)
   s.tokens_per_call = s.tokens_per_call + (used - s.tokens_per_call) * (s.tokens_per_call ~= 0 and WEIGHT or 1)
   s.seconds_per_call = s.seconds_per_call + (seconds - s.seconds_per_call) * (s.seconds_per_call ~= 0 and WEIGHT or 1)
   local rest = pump('')
@@ -135,16 +140,16 @@ elseif operation == 'settle' then
   return exact(rest)
 elseif operation == 'refused' then
   -- granted at, pause, whether the provider asked for it
-  local granted_at, learn = tonumber(ARGV[9]), learning()
+  local granted_at, pause, asked, learn = n1, n2, n3, learning()
   s.count3 = s.count3 + 1
-  local part = ARGV[11] == '1' and 1.0 or learn.pause_part(granted_at)
-  if part > 0 then s.cool_us = max(s.cool_us, now + tonumber(ARGV[10]) * part) end
+  local part = asked == 1 and 1.0 or learn.pause_part(granted_at)
+  if part > 0 then s.cool_us = max(s.cool_us, now + pause * part) end
   learn.refusal(granted_at)
   save()
   return 1
 elseif operation == 'rejoin' then
   -- pause -> 1 when this is the first to come back; the others' shares run out meanwhile
-  local pause = tonumber(ARGV[9])
+  local pause = n1
   if not call('SET', base .. ':rejoin', '1', 'NX', 'PX', math.ceil(pause / 1000) * 3) then return 0 end
   s.cool_us = max(s.cool_us, now + pause)
   save()
@@ -152,19 +157,19 @@ elseif operation == 'rejoin' then
 elseif operation == 'missing' then
   -- ids -> those that are not in the queue
   local lost = {}
-  for i = 9, #ARGV do
+  for i = 4, #ARGV do
     if call('HEXISTS', base .. ':w', ARGV[i]) == 0 then lost[#lost + 1] = ARGV[i] end
   end
   return lost
 elseif operation == 'postpone' then
   -- by how much
-  s.requests_us = s.requests_us + tonumber(ARGV[9])
+  s.requests_us = s.requests_us + n1
   save()
   return 1
 elseif operation == 'standings' then
   -- ids -> for each how many go before it, -1 when it is not in the queue, and what it has to expect
   local told, before = {}, turns and turns.places(each_takes())
-  for i = 9, #ARGV do
+  for i = 4, #ARGV do
     local w = turns and turns.read(ARGV[i])
     local own = w and before(w)
     local all, wait = -1, 0

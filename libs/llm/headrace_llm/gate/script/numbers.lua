@@ -8,8 +8,8 @@
 --   :t<r>  zset  class r's tenants that wait, by virtual time
 --   :v<r>  zset  those that do not, but whose virtual time is still ahead of the class's
 --   :m<r>  hash  class r's tenants that wait -> weight|how many wait
--- ARGV     operation, prefix of the channels, rpm, tpm, burst, probe, most waiting, the time (0: Redis's own clock), then the
---          operation's own arguments
+-- ARGV     operation; prefix of the channels; packed as doubles: rpm, tpm, burst, probe, most waiting, the time (0: Redis's own clock)
+--          and the operation's own numbers; then its texts
 -- A grant is published on the channel of the waiter's process, the id's part before ":". Nobody listens to a dead process's
 -- channel, and so its waiters cost nothing.
 
@@ -19,9 +19,7 @@ local KEEP_MS = 7 * 24 * 3600 * 1000 -- what was learnt of a provider is worth a
 
 local call, max, min, floor, format = redis.call, math.max, math.min, math.floor, string.format
 local base, operation = KEYS[1], ARGV[1]
-local rpm, tpm, burst, probe = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
-
-local now = tonumber(ARGV[8])
+local rpm, tpm, burst, probe, most_waiting, now, n1, n2, n3, n4, n5, n6, n7 = struct.unpack('<' .. ('d'):rep(#ARGV[3] / 8), ARGV[3])
 if now == 0 then
   local clock = call('TIME')
   now = clock[1] * SECOND + clock[2]

@@ -77,16 +77,15 @@ local function queue()
   local function first()
     local rank = next_rank()
     if rank == nil then return nil end
-    local tenant = call('ZRANGE', base .. ':t' .. rank, 0, 0)[1]
+    local tenant, time = unpack(call('ZRANGE', base .. ':t' .. rank, 0, 0, 'WITHSCORES'))
     local prefix = tenant and prefix_of(tenant)
     local place = tenant and call('ZRANGEBYLEX', base .. ':q' .. rank, '[' .. prefix, '(' .. prefix .. '\255', 'LIMIT', 0, 1)[1]
     local waiter = place and read(place:match('[^.]*$'))
     -- Parts of the queue are gone (evicted, deleted by hand): its waiters find themselves missing, and ask anew.
     if not waiter then forget() end
-    return waiter
+    return waiter, tonumber(time)
   end
-  local function charge(w, cost)
-    local time = tonumber(call('ZSCORE', base .. ':t' .. w.rank, w.tenant))
+  local function charge(w, time, cost) -- time: its tenant's
     s['now' .. w.rank] = time
     leave(w, time + floor(max(cost, 1.0) / w.weight))
     s['credit' .. w.rank] = max(0, s['credit' .. w.rank] + SHARES[w.rank] - 1)
