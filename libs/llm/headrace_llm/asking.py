@@ -181,6 +181,7 @@ def _tell(job: Job, cost: Usage) -> None:
     for model, one in cost.models.items():
         metrics.TOKENS.labels(model, "prompt").inc(one.prompt_tokens)
         metrics.TOKENS.labels(model, "completion").inc(one.completion_tokens)
+    if cost.models:
         job.request.on_cost(cost)
 
 

@@ -191,7 +191,8 @@ class TestCompose:
         ("error", "code"),
         [
             (GateRefused("full", retry_after_s=7), FailureCode.QUOTA),
-            (BudgetSpent("the budget is spent", retry_after_s=7), FailureCode.QUOTA),
+            (BudgetSpent("the budget is spent", retry_after_s=7), FailureCode.BUDGET),
+            (BudgetSpent("in a moment", reason=BudgetSpent.IN_FLIGHT, retry_after_s=5), FailureCode.QUOTA),
             (ProviderAuth("wrong key"), FailureCode.PROVIDER),
             (errors.DeadlineExceeded("late"), FailureCode.DEADLINE),
         ],

@@ -95,7 +95,7 @@ async def test_while_only_calls_in_flight_fill_the_budget_a_refusal_is_for_a_mom
     assert reservation is not None
     with pytest.raises(BudgetSpent) as caught:
         await bench.ask()
-    assert caught.value.retry_after_s == IN_FLIGHT_RETRY_S
+    assert (caught.value.reason, caught.value.retry_after_s) == ("BUDGET_IN_FLIGHT", IN_FLIGHT_RETRY_S)
     bench.budgets.settle(reservation, Amount(1, 12, 0))
     await bench.ask()
     reservation = await bench.budgets.reserve("t", Amount(1, 126, 0))
