@@ -32,11 +32,13 @@ class Instant:
 
     async def complete(self, request: ChatRequest) -> Completion:
         """The same."""
+        request.on_cost(ANSWER.usage)
         return ANSWER
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
         """The same in one piece."""
         yield TEXT
+        request.on_cost(ANSWER.usage)
         yield ANSWER
 
     def signals(self) -> Sequence[ModelSignals]:

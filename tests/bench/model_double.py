@@ -19,6 +19,7 @@ class InstantModel:
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Answer at once."""
+        request.on_cost(self._usage())
         return Completion("word " * CHUNKS, self.registry.default, self._usage())
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
@@ -29,6 +30,7 @@ class InstantModel:
         for _ in range(FLOOD if prompt.startswith("FLOOD") else CHUNKS):
             await asyncio.sleep(0)
             yield "word "
+        request.on_cost(self._usage())
         yield Completion("word " * CHUNKS, self.registry.default, self._usage())
 
     def signals(self) -> Sequence[ModelSignals]:

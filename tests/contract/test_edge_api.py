@@ -77,7 +77,7 @@ async def test_a_slow_answer_is_504_with_the_run_that_goes_on() -> None:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [("deadline", 504), ("provider", 502), ("quota", 503), ("internal", 500), ("invalid_blueprint", 422)],
+    [("deadline", 504), ("provider", 502), ("quota", 503), ("budget", 429), ("internal", 500), ("invalid_blueprint", 422)],
 )
 async def test_a_failed_run_is_a_problem_that_names_it(edge: Suite, code: str, status: int) -> None:
     edge.executor.script = lambda run: run.fail(code, "it did not work")

@@ -215,6 +215,15 @@ async def test_a_caller_who_leaves_aborts_the_call_and_frees_the_place() -> None
         assert (await one.ask())[-1].completion.text == "ok"
 
 
+async def test_what_a_caller_who_left_had_is_noted() -> None:
+    async with served(Scripted(pieces=("a", "b"), gate=asyncio.Event())) as one:
+        call = one.call()
+        assert (await call.read()).text == "a"
+        call.cancel()
+        await eventually(lambda: bool(one.spent))
+        assert one.spent == [("t", Usage({"big": ModelUsage(1, 0, 10, 1)}))]
+
+
 async def test_a_caller_who_reads_nothing_holds_the_model_back_and_may_leave() -> None:
     async with served(Scripted(pieces=["x" * 1000] * 20_000), limit=1) as one:
         call = one.call()

@@ -197,7 +197,9 @@ class FakeModels:
         self.requests.append(request)
         await self.turns.wait()
         if self.failures:
+            request.on_cost(getattr(self.failures[0], "usage", Usage()))
             raise self.failures.pop(0)
+        request.on_cost(PAID)
         return Completion(self.say(request.messages[-1].content), "fake", PAID)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Completion]:
@@ -214,6 +216,7 @@ class FakeModels:
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted += 1
             raise
+        request.on_cost(PAID)
         yield Completion(text, "fake", PAID)
 
     def prompts(self) -> Counter[str]:

@@ -68,7 +68,7 @@ class ScriptedModels:
         entry = self.registry.resolve(request.model)
         self.requests.append(request)
         script = _script(self._next(request))
-        finished = False
+        finished, given = False, 0
         try:
             for at, piece in enumerate(script.pieces):
                 await asyncio.sleep(script.delay_s)
@@ -76,15 +76,21 @@ class ScriptedModels:
                     yield Restarted(entry.id)
                 if at == 1 and script.gate is not None:
                     await script.gate.wait()
+                given += 1
                 yield piece
             finished = True
             if script.error is not None:
                 raise script.error
-            usage = ModelUsage(1, 0, script.prompt_tokens, len(script.pieces), 0.0)
-            text = "".join(script.pieces[script.restarted_at or 0 :])
-            yield Completion(text, entry.id, Usage({entry.id: usage}), script.finish_reason, script.tool_calls)
         finally:
             self.closed_early += not finished
+            usage = getattr(script.error, "usage", None)
+            if usage is None and (given or not script.error):
+                usage = Usage({entry.id: ModelUsage(1, 0, script.prompt_tokens, given, 0.0)})
+            if usage is not None:
+                request.on_cost(usage)
+        assert usage is not None
+        text = "".join(script.pieces[script.restarted_at or 0 :])
+        yield Completion(text, entry.id, usage, script.finish_reason, script.tool_calls)
 
     def signals(self) -> Sequence[ModelSignals]:
         """What the test set."""

@@ -48,8 +48,12 @@ class _Account:
 
     started: float
     era: int
+    pieces: int = 0
+    """So far."""
     tokens: int | None = None
     """Used so far; None while nobody knows."""
+    cost: Usage | None = None
+    """Of a whole answer."""
 
 
 class Asker:
@@ -86,7 +90,7 @@ class Asker:
 
     async def pieces(self, attempt: Attempt) -> AsyncGenerator[str | Answered, None]:
         """Ask for a stream; its last item is the `Answered`. Closing it aborts the call."""
-        job, pieces = attempt.job, 0
+        job = attempt.job
         async with self._accounted(attempt) as account:
             ends = min(job.until, account.started + job.entry.timeout_s)
             async with aclosing(self._provider.stream(job.call, timeout_s=ends - account.started)) as items:
@@ -94,19 +98,13 @@ class Asker:
                 metrics.FIRST_TOKEN_SECONDS.labels(job.entry.id).observe(self._clock() - account.started)
                 account.era = self._breakers.first_token(job.entry.id, era=account.era)
                 while isinstance(item, str):
-                    pieces += 1
-                    account.tokens = job.prompt_tokens + pieces
+                    account.pieces += 1
+                    account.tokens = job.prompt_tokens + account.pieces
                     if item:  # an empty one is a sign of life
                         yield item
                     item = await self._next(job, items, ends=ends, silence_s=self._rules.silence_s)
                 answered = self._learn(job, account, item)
         yield answered
-
-    def broken_off(self, attempt: Attempt, pieces: int) -> Usage:
-        """Count what a stream cost that broke off after so many pieces."""
-        measured = accounts.broken_off(attempt.job, pieces)
-        _count(attempt.job, measured)
-        return Usage({attempt.job.entry.id: measured})
 
     async def _next(
         self, job: Job, items: AsyncGenerator[str | Answer, None], *, ends: float, silence_s: float
@@ -125,19 +123,21 @@ class Asker:
     @asynccontextmanager
     async def _accounted(self, attempt: Attempt) -> AsyncIterator[_Account]:
         model, account = attempt.job.entry.id, _Account(self._clock(), attempt.era)
-        outcome, cause = Outcome.NOTHING, ""
+        outcome = Outcome.NOTHING
+        failure: ServiceError | None = None
         try:
             yield account
             outcome = Outcome.ANSWERED
         except Throttled as error:
-            account.tokens = account.tokens or 0
+            account.tokens, failure = account.tokens or 0, error
             raise await self._cool_down(attempt, error) from error
         except ServiceError as error:
-            outcome, cause = self._outcome(error, model, account), error.message
+            outcome, failure = self._outcome(error, model, account), error
             raise
         finally:
+            _tell(attempt.job, account.cost or accounts.broken_off(attempt.job, account.pieces, failure))
             self._gate.settle(attempt.grant, actual_tokens=account.tokens, seconds=self._clock() - account.started)
-            self._breakers.observe(model, outcome, era=account.era, cause=cause)
+            self._breakers.observe(model, outcome, era=account.era, cause=failure.message if failure else "")
 
     async def _cool_down(self, attempt: Attempt, error: Throttled) -> Throttled:
         """Tell the gate of a 429; the same error with the pause that is kept."""
@@ -173,13 +173,16 @@ class Asker:
             purpose=job.request.purpose,
         )
         metrics.SECONDS.labels(job.entry.id).observe(seconds)
-        _count(job, measured)
+        account.cost = Usage({job.entry.id: measured})
         return Answered(answer, measured)
 
 
-def _count(job: Job, measured: ModelUsage) -> None:
-    metrics.TOKENS.labels(job.entry.id, "prompt").inc(measured.prompt_tokens)
-    metrics.TOKENS.labels(job.entry.id, "completion").inc(measured.completion_tokens)
+def _tell(job: Job, cost: Usage) -> None:
+    for model, one in cost.models.items():
+        metrics.TOKENS.labels(model, "prompt").inc(one.prompt_tokens)
+        metrics.TOKENS.labels(model, "completion").inc(one.completion_tokens)
+    if cost.models:
+        job.request.on_cost(cost)
 
 
 def _too_late(job: Job, seconds: float) -> CallTimeout:

@@ -2,16 +2,16 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 import structlog
 
-from headrace_llm import budgets, metrics, policy
-from headrace_llm.budgets import Amount
+from headrace_llm import budgets, metrics
 from headrace_llm.client import ChatRequest, Completion, ModelClient, ModelSignals, Restarted
-from headrace_llm.registry import ModelEntry, Registry
+from headrace_llm.registry import Registry
 from headrace_llm.spending import Budgets, Reservation
-from headrace_llm.usage import Usage
+from headrace_llm.usage import Bill, Usage
 
 log = structlog.get_logger()
 
@@ -32,36 +32,22 @@ class BudgetedModels:
 
     async def complete(self, request: ChatRequest) -> Completion:
         """See `ModelClient`. Raises `BudgetSpent` too."""
-        reservation, used = await self._reserve(request), Usage()
+        reservation, bill = await self._reserve(request), Bill(request.on_cost)
         try:
-            completion = await self._inner.complete(request)
-            used = completion.usage
-            return completion
-        except Exception as error:
-            used = _paid(error)
-            raise
+            return await self._inner.complete(replace(request, on_cost=bill.add))
         finally:
-            self._settle(reservation, used)
+            self._settle(reservation, bill.usage)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """See `ModelClient`. Raises `BudgetSpent` too."""
-        reservation = await self._reserve(request)
-        pieces, used = 0, Usage()
+        reservation, bill = await self._reserve(request), Bill(request.on_cost)
         try:
-            stream = cast("AsyncGenerator[str | Restarted | Completion, None]", self._inner.stream(request))
-            async with aclosing(stream) as items:
+            asked = self._inner.stream(replace(request, on_cost=bill.add))
+            async with aclosing(cast("AsyncGenerator[str | Restarted | Completion, None]", asked)) as items:
                 async for item in items:
-                    if isinstance(item, Completion):
-                        used = item.usage
-                    elif isinstance(item, str):
-                        pieces += 1
                     yield item
-        except Exception as error:
-            used = _paid(error)
-            raise
         finally:
-            broken_off = _broken_off(request, self._entry(request), pieces) if pieces and not used.models else None
-            self._settle(reservation, used, broken_off)
+            self._settle(reservation, bill.usage)
 
     def signals(self) -> Sequence[ModelSignals]:
         """See `ModelClient`."""
@@ -70,10 +56,11 @@ class BudgetedModels:
     async def _reserve(self, request: ChatRequest) -> Reservation | None:
         if self.budgets.daily(request.tenant_id) is None:
             return None
-        wanted = budgets.estimate(request, self._entry(request), default_max_tokens=self._default_max_tokens)
+        entry = self.registry.resolve(request.model)
+        wanted = budgets.estimate(request, entry, default_max_tokens=self._default_max_tokens)
         return await self.budgets.reserve(request.tenant_id, wanted)
 
-    def _settle(self, reservation: Reservation | None, used: Usage, broken_off: Amount | None = None) -> None:
+    def _settle(self, reservation: Reservation | None, used: Usage) -> None:
         for name, one in used.models.items():
             if one.cost_usd:
                 metrics.COST.labels(name).inc(one.cost_usd)
@@ -81,19 +68,4 @@ class BudgetedModels:
                 self._unpriced.add(name)
                 log.warning("model_without_price", model=name, effect="its calls count no money in budgets")
         if reservation is not None:
-            self.budgets.settle(reservation, budgets.actual(used.total) if broken_off is None else broken_off)
-
-    def _entry(self, request: ChatRequest) -> ModelEntry:
-        return self.registry.resolve(request.model)
-
-
-def _paid(error: Exception) -> Usage:
-    """What a failed call cost, as far as its error says so."""
-    usage = getattr(error, "usage", None)
-    return usage if isinstance(usage, Usage) else Usage()
-
-
-def _broken_off(request: ChatRequest, entry: ModelEntry, pieces: int) -> Amount:
-    """What a stream cost that broke off after so many pieces, taken for a token each."""
-    prompt = policy.estimate_tokens(message.content for message in request.messages)
-    return budgets.priced(entry, prompt_tokens=prompt, completion_tokens=pieces)
+            self.budgets.settle(reservation, budgets.actual(used))

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from headrace_llm import policy
 from headrace_llm.client import ChatRequest
 from headrace_llm.registry import DailyBudget, ModelEntry
-from headrace_llm.usage import ModelUsage
+from headrace_llm.usage import Usage
 
 Figure = Literal["calls", "tokens", "usd"]
 FIGURES: tuple[Figure, ...] = ("calls", "tokens", "usd")
@@ -92,7 +92,7 @@ def estimate(request: ChatRequest, entry: ModelEntry, *, default_max_tokens: int
 
     A model without a price counts no money.
     """
-    prompt = policy.estimate_tokens(message.content for message in request.messages)
+    prompt = policy.prompt_tokens(request, entry)
     answer = min(request.max_tokens or default_max_tokens, entry.max_output_tokens)
     return priced(entry, prompt_tokens=prompt, completion_tokens=answer)
 
@@ -103,9 +103,11 @@ def priced(entry: ModelEntry, *, prompt_tokens: int, completion_tokens: int) -> 
     return Amount(1, prompt_tokens + completion_tokens, nano(cost))
 
 
-def actual(used: ModelUsage) -> Amount:
+def actual(used: Usage) -> Amount:
     """What calls used; an unknown cost counts no money."""
-    return Amount(used.llm_calls, used.prompt_tokens + used.completion_tokens, nano(used.cost_usd or 0.0))
+    total = used.total
+    usd = sum(one.cost_usd or 0.0 for one in used.models.values())
+    return Amount(total.llm_calls, total.prompt_tokens + total.completion_tokens, nano(usd))
 
 
 def nano(usd: float) -> int:

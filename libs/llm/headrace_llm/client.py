@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 from headrace_llm.registry import Registry
-from headrace_llm.usage import Usage
+from headrace_llm.usage import Usage, unheard
 
 
 class Priority(IntEnum):
@@ -85,6 +85,9 @@ class ChatRequest:
     on_wait: Callable[[Wait], None] | None = field(default=None, compare=False)
     """Told about once a second while the call waits at the gate, and nothing when it goes at once. It must neither wait nor
     raise."""
+    on_cost: Callable[[Usage], None] = field(default=unheard, compare=False)
+    """Told what each attempt cost as soon as it has ended, however it ended: answered, failed, cancelled or closed. What it
+    is told adds up to what the request cost. It must neither wait nor raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Completion:
     model: str
     """The registry id that answered."""
     usage: Usage
+    """Of all attempts: the sum of what `ChatRequest.on_cost` was told."""
     finish_reason: str = "stop"
     """stop, length, content_filter or tool_calls."""
     tool_calls: Sequence[ToolCall] = ()

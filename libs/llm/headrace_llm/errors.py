@@ -6,7 +6,7 @@ ServiceError (headrace_runtime.errors)
 ├── ResourceExhausted
 │   ├── Throttled             the provider said 429; `retry_after_s` is its word or our guess
 │   ├── GateRefused           no slot before the deadline; `retry_after_s` says when there would be one
-│   └── BudgetSpent           the tenant's budget of the day has no room for it; `retry_after_s` is until midnight, UTC
+│   └── BudgetSpent           no room in the tenant's budget of the day until `retry_after_s`: midnight, UTC, or a moment
 ├── Unavailable
 │   └── ProviderUnavailable   5xx, no connection, a stream that broke off
 │       ├── ModelSilent       no token for too long
@@ -88,6 +88,8 @@ class BudgetSpent(errors.ResourceExhausted):
     """The tenant's budget of today has no room for the call. Nothing was asked of anybody."""
 
     default_reason = "BUDGET_SPENT"
+    IN_FLIGHT = "BUDGET_IN_FLIGHT"
+    """The reason while only calls in flight fill it: there may be room in a moment."""
 
 
 class ProviderUnavailable(errors.Unavailable):

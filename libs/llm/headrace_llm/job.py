@@ -53,12 +53,11 @@ class Job:
             raise errors.InvalidArgument("a request needs at least one message")
         if any(_unencodable(message.content) for message in request.messages):
             raise errors.InvalidArgument("a message has half a surrogate pair, which is no text")
-        prompt = policy.estimate_tokens(message.content for message in request.messages)
         return Job(
             request=request,
             entry=entry,
             call=_call(request, entry),
-            prompt_tokens=prompt,
+            prompt_tokens=policy.prompt_tokens(request, entry),
             until=now + request.deadline_s,
             started_at=wall_now if request.started_at is None else request.started_at,
             validator=None if request.schema is None else answers.validator(request.schema),
@@ -66,7 +65,10 @@ class Job:
 
     def on(self, entry: ModelEntry) -> "Job":
         """The same asked of another model."""
-        return self if entry == self.entry else replace(self, entry=entry, call=_call(self.request, entry))
+        if entry == self.entry:
+            return self
+        tokens = policy.prompt_tokens(self.request, entry)
+        return replace(self, entry=entry, call=_call(self.request, entry), prompt_tokens=tokens)
 
     @property
     def may_fit(self) -> bool:

@@ -20,7 +20,7 @@ from headrace_llm.job import Job, Rules
 from headrace_llm.ports import Gate, Provider
 from headrace_llm.registry import Registry
 from headrace_llm.retry_budget import RetryBudget
-from headrace_llm.usage import Usage
+from headrace_llm.usage import Bill
 
 
 class Models:
@@ -54,7 +54,8 @@ class Models:
 
     async def complete(self, request: ChatRequest) -> Completion:
         """See `ModelClient`."""
-        job = self._job(request)
+        bill = Bill(request.on_cost)
+        job = self._job(replace(request, on_cost=bill.add))
         with _observed(job) as span, tracing.within(span):
             course = Course(self._parts, job)
             while True:
@@ -66,13 +67,14 @@ class Models:
                     await course.failed(error)
             course.answered()
             tracing.answered(span, answered.answer, answered.measured)
-            return accounts.completion(attempt.job, answered.answer, answered.measured)
+            return accounts.completion(attempt.job, answered.answer, bill.usage)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """See `ModelClient`."""
-        job = self._job(request)
+        bill = Bill(request.on_cost)
+        job = self._job(replace(request, on_cost=bill.add))
         with _observed(job) as span:
-            course, spent, void = Course(self._parts, job), Usage(), False
+            course, void = Course(self._parts, job), False
             while True:
                 with tracing.within(span):
                     attempt = await course.next()
@@ -90,13 +92,12 @@ class Models:
                             yield item
                     break
                 except errors.ServiceError as error:
-                    if pieces:
-                        spent, void = spent + self._asker.broken_off(attempt, pieces), True
+                    void = void or pieces > 0
                     with tracing.within(span):
                         await course.failed(error, begun=pieces > 0)
             course.answered()
             tracing.answered(span, answered.answer, answered.measured)
-            completion = accounts.completion(attempt.job, answered.answer, answered.measured, before=spent)
+            completion = accounts.completion(attempt.job, answered.answer, bill.usage)
         # The call is over: whoever has this and closes the iterator has broken nothing off.
         yield completion
 

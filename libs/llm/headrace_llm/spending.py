@@ -281,7 +281,9 @@ class Budgets:
         entry = tenant_id if tenant_id in self._registry.tenants else ANY_TENANT
         message = budgets.refusal(tenant_id, entry, daily, figure, used, wanted)
         left_s = budgets.left_of_day_s(self._now())
-        return BudgetSpent(message, retry_after_s=min(left_s, IN_FLIGHT_RETRY_S) if passing else left_s)
+        if passing:
+            return BudgetSpent(message, reason=BudgetSpent.IN_FLIGHT, retry_after_s=min(left_s, IN_FLIGHT_RETRY_S))
+        return BudgetSpent(message, retry_after_s=left_s)
 
     def _note(self, work: Coroutine[Any, Any, None]) -> None:
         """Tell the counters without waiting; there are never more of these than calls."""

@@ -1,6 +1,6 @@
 """What model calls cost, added up per model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +71,25 @@ class Usage:
     def from_json(value: Mapping[str, Any]) -> "Usage":
         """Decode `to_json`."""
         return Usage({name: ModelUsage(**one) for name, one in value.get("models", {}).items()})
+
+
+def unheard(_: Usage) -> None:
+    """Tell nobody of a cost."""
+
+
+@dataclass(slots=True)
+class Bill:
+    """Adds up what work costs. `add` can be a request's `ChatRequest.on_cost`."""
+
+    also: Callable[[Usage], None] = unheard
+    """Told each cost too."""
+    usage: Usage = field(default_factory=Usage)
+    """So far."""
+
+    def add(self, usage: Usage) -> None:
+        """Count a cost."""
+        self.usage += usage
+        self.also(usage)
 
 
 def _figures(one: ModelUsage) -> dict[str, Any]:

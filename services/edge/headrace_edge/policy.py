@@ -58,6 +58,8 @@ _REASON_STATUS: Mapping[str, int] = {"IDEMPOTENCY_KEY_REUSED": 422}
 DEFAULT_RETRY_AFTER_S = 2
 """What 429 and 503 say when nobody knows better."""
 
+DAY_S = 86_400
+
 INTERNAL_DETAIL = "internal error; the service's log has the request id"
 
 
@@ -80,14 +82,20 @@ _FAILURE_STATUS: Mapping[str, tuple[int, str]] = {
     "deadline": (504, "RUN_DEADLINE"),
     "provider": (502, "RUN_PROVIDER"),
     "quota": (503, "RUN_QUOTA"),
+    "budget": (429, "RUN_BUDGET"),
     "invalid_blueprint": (422, "RUN_INVALID_BLUEPRINT"),
 }
 
 
-def problem_of_failure(code: str, message: str) -> Problem:
-    """Map a failed run's error (RUN_ERROR's code and message)."""
+def problem_of_failure(code: str, message: str, *, now_s: float) -> Problem:
+    """Map a failed run's error (RUN_ERROR's code and message). `now_s` is since 1970."""
     status, reason = _FAILURE_STATUS.get(code, (500, "RUN_INTERNAL"))
-    return Problem(status, reason, message, retry_after_s=retry_after(status, None))
+    return Problem(status, reason, message, retry_after_s=retry_after(status, failure_lasts_s(code, now_s=now_s)))
+
+
+def failure_lasts_s(code: str, *, now_s: float) -> float | None:
+    """How long another run would fail likewise: a budget is spent until midnight, UTC; of the rest nobody knows."""
+    return DAY_S - now_s % DAY_S if code == "budget" else None
 
 
 def problem_of_status(status: int, detail: str, headers: Mapping[str, str]) -> Problem:

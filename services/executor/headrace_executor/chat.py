@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from functools import partial
 
 from headrace_llm.client import ChatRequest, Completion, Restarted
-from headrace_llm.usage import Usage
 from headrace_runtime import errors
 
 from headrace_executor import metrics
@@ -63,18 +64,15 @@ class Chats:
         Closing it aborts the call. Raises what the model client raises.
         """
         outcome = "cancelled"
+        request = replace(request, on_cost=partial(self._ledger.record, request.tenant_id))
         try:
             async with aclosing(_batched(self._models.stream(request), delay_s=self._text_delay_s)) as items:
                 async for item in items:
                     if isinstance(item, Completion):
                         outcome = "ok"
-                        self._ledger.record(request.tenant_id, item.usage)
                     yield item
         except errors.ServiceError as error:
             outcome = error.reason.lower()
-            spent = getattr(error, "usage", None)
-            if isinstance(spent, Usage):
-                self._ledger.record(request.tenant_id, spent)
             raise
         finally:
             metrics.CHATS_ENDED.labels(outcome).inc()

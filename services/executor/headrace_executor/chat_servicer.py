@@ -8,6 +8,7 @@ import grpc
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace.llm.v1 import call_pb2
+from headrace_llm.call_context import CallContext
 from headrace_llm.client import ChatRequest, Completion, Priority, Restarted
 from headrace_llm.errors import UnknownModel
 from headrace_runtime import errors
@@ -19,13 +20,6 @@ MAX_DEADLINE_S = 3600.0
 DEFAULT_DEADLINE_S = 120.0
 MAX_MODEL = 128
 """Characters of a model's id."""
-
-_PRIORITIES: dict[int, Priority] = {
-    call_pb2.CALL_PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
-    call_pb2.CALL_PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
-    call_pb2.CALL_PRIORITY_STANDARD: Priority.STANDARD,
-    call_pb2.CALL_PRIORITY_BACKGROUND: Priority.BACKGROUND,
-}
 
 
 class ChatServicer(pb_grpc.ChatServiceServicer):
@@ -55,24 +49,23 @@ def _asked(request: pb.ChatRequest) -> ChatRequest:
         raise codec.invalid("model", f"must have at most {MAX_MODEL} characters")
     if request.deadline_s and not 1 <= request.deadline_s <= MAX_DEADLINE_S:
         raise codec.invalid("deadline_s", f"must be 1 to {MAX_DEADLINE_S:g}, or 0 for {DEFAULT_DEADLINE_S:g}")
-    context = request.context
-    if context.priority not in _PRIORITIES:
+    if request.context.priority not in call_pb2.CallPriority.values():
         raise codec.invalid("context.priority", "must be one of CallPriority")
+    codec.name("context.run_id", request.context.run_id, required=False)
     body = chat_body.read(request.body)
-    return ChatRequest(
+    asked = ChatRequest(
         messages=body.messages,
         tenant_id=codec.tenant(request.tenant_id),
         deadline_s=request.deadline_s or DEFAULT_DEADLINE_S,
         model=request.model,
-        priority=_PRIORITIES[context.priority],
+        priority=Priority.INTERACTIVE,
         max_tokens=body.max_tokens,
         temperature=body.temperature,
-        run_id=codec.name("context.run_id", context.run_id, required=False),
-        started_at=context.started.ToNanoseconds() / 1e9 if context.HasField("started") else None,
         tools=body.tools,
         options=body.options,
         cache=request.cache if request.HasField("cache") else None,
     )
+    return CallContext.from_proto(request.context).applied(asked)
 
 
 def _answered(item: Item) -> pb.ChatResponse:

@@ -53,6 +53,8 @@ class FailureCode(StrEnum):
     DEADLINE = "deadline"
     PROVIDER = "provider"
     QUOTA = "quota"
+    BUDGET = "budget"
+    """The tenant's, until midnight, UTC."""
     INVALID_BLUEPRINT = "invalid_blueprint"
     INTERNAL = "internal"
 

@@ -172,7 +172,7 @@ class ChatLedger(Protocol):
     """Hears what chats cost, which belong to no run."""
 
     def record(self, tenant_id: str, usage: Usage) -> None:
-        """Note what an ended chat has cost, also a failed one as far as that is known. Returns at once."""
+        """Note what an attempt at a chat has cost, however it ended. Returns at once."""
 
 
 class Cel(Protocol):

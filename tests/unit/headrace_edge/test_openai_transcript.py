@@ -63,6 +63,7 @@ def test_an_unseen_void_message_leaves_no_trace_and_a_seen_one_is_told() -> None
         ("deadline", errors.DeadlineExceeded),
         ("provider", errors.Unavailable),
         ("quota", errors.Unavailable),
+        ("budget", errors.ResourceExhausted),
         ("invalid_blueprint", errors.InvalidArgument),
         ("internal", errors.InternalError),
     ],
@@ -71,6 +72,7 @@ def test_a_failed_run_raises(code: str, error: type[errors.ServiceError]) -> Non
     with pytest.raises(error) as caught:
         read({"type": "RUN_ERROR", "code": code, "message": "why"})
     assert caught.value.reason == f"RUN_{code.upper()}"
+    assert (caught.value.retry_after_s is not None) == (code == "budget")
 
 
 def test_a_cancelled_run_raises() -> None:

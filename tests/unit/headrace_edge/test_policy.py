@@ -57,10 +57,23 @@ def test_429_and_503_always_say_when_to_come_back() -> None:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [("deadline", 504), ("provider", 502), ("quota", 503), ("invalid_blueprint", 422), ("internal", 500), ("new", 500)],
+    [
+        ("deadline", 504),
+        ("provider", 502),
+        ("quota", 503),
+        ("budget", 429),
+        ("invalid_blueprint", 422),
+        ("internal", 500),
+        ("new", 500),
+    ],
 )
 def test_a_failed_run_has_a_status(code: str, status: int) -> None:
-    assert policy.problem_of_failure(code, "why").status == status
+    assert policy.problem_of_failure(code, "why", now_s=0.0).status == status
+
+
+def test_a_run_that_met_a_spent_budget_may_be_repeated_at_midnight_utc() -> None:
+    assert policy.problem_of_failure("budget", "why", now_s=86_400 * 20_000 + 43_199.5).retry_after_s == 43_201
+    assert policy.problem_of_failure("quota", "why", now_s=0.0).retry_after_s == policy.DEFAULT_RETRY_AFTER_S
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost, RunFailed
-from headrace_executor.model import Failure, FailureCode, Outcome, RunState
+from headrace_executor.model import Failure, FailureCode, Outcome, RunState, StepRecord
 from headrace_executor.runs.journal import BufferLimits, RunJournal, token_usage
 from headrace_executor.runs.openings import Openings
 from headrace_llm.usage import ModelUsage, Usage
@@ -200,6 +200,16 @@ async def test_a_handed_back_run_is_queued_with_everything_closed() -> None:
     assert not write.chunk.final
     agui.check(store.log, ended=False)
     assert [event["type"] for event in store.log[3:]] == ["TEXT_MESSAGE_END", "STEP_FINISHED", "CUSTOM"]
+
+
+async def test_what_no_step_accounts_for_is_handed_on_with_the_run() -> None:
+    store = Store()
+    store.journal.spent(PAID)
+    await store.flushed(store.journal.hand_back())
+    (kept,) = store.writes[0].steps
+    assert kept.name == "spent:1"
+    record = StepRecord(None, Usage.from_json(orjson.loads(kept.usage)))
+    assert Store(steps={kept.name: record}).journal.usage == PAID
 
 
 def test_usage_is_told_as_the_protocols_token_counts() -> None:

@@ -15,11 +15,13 @@ from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_llm.client import Completion, Restarted, Wait
-from headrace_llm.errors import BudgetSpent, GateRefused, InvalidAnswer, ProviderAuth, ProviderUnavailable
+from headrace_llm.errors import BudgetSpent, GateRefused, InvalidAnswer, ProviderAuth, ProviderRejected, ProviderUnavailable
+from headrace_llm.usage import ModelUsage, Usage
 from headrace_runtime import errors
 
 from tests.support import agui
 from tests.support.executor_fakes import NOW, PAID, FakeCel, FakeJournal, FakeModels, FakeRag, answer, claimed, no_sleep
+from tests.support.models import Scripted, ScriptedModels
 from tests.unit.headrace_llm.chain import World
 from tests.unit.headrace_llm.fakes import answer as model_says
 
@@ -71,6 +73,7 @@ class Restarting(FakeModels):
             if isinstance(item, Exception):
                 raise item
             yield item
+        request.on_cost(PAID)
         yield Completion("", "fake", PAID)
 
 
@@ -188,7 +191,8 @@ class TestCompose:
         ("error", "code"),
         [
             (GateRefused("full", retry_after_s=7), FailureCode.QUOTA),
-            (BudgetSpent("the budget is spent", retry_after_s=7), FailureCode.QUOTA),
+            (BudgetSpent("the budget is spent", retry_after_s=7), FailureCode.BUDGET),
+            (BudgetSpent("in a moment", reason=BudgetSpent.IN_FLIGHT, retry_after_s=5), FailureCode.QUOTA),
             (ProviderAuth("wrong key"), FailureCode.PROVIDER),
             (errors.DeadlineExceeded("late"), FailureCode.DEADLINE),
         ],
@@ -235,6 +239,29 @@ class TestCompose:
         assert journal.lost_usage == PAID + PAID
         assert failed.failure.code is FailureCode.PROVIDER
         assert "/n: is missing" in failed.failure.message
+
+    async def test_what_a_failed_answer_has_cost_is_the_runs(self) -> None:
+        chain = World(["half", ProviderUnavailable("cut")], ["ha", ProviderRejected("no")])
+        journal = FakeJournal(claimed({}))
+        await fails({**COMPOSE, "model": "a"}, inputs={"x": "hi"}, models=chain.models, journal=journal)
+        assert {name: one.completion_tokens for name, one in journal.lost_usage.models.items()} == {"a": 1, "b": 1}
+
+    async def test_what_an_answer_beyond_the_limit_has_cost_is_the_runs(self) -> None:
+        for limits in (Limits(max_output_bytes=10), Limits(max_output_bytes=100, max_run_bytes=10)):
+            journal, models = FakeJournal(claimed({})), ScriptedModels(["one two three"])
+            await fails(COMPOSE, inputs={"x": 1}, models=models, journal=journal, limits=limits)
+            assert journal.lost_usage.total.llm_calls == 1
+
+    async def test_what_a_cancelled_answer_has_cost_is_the_runs(self) -> None:
+        journal = FakeJournal(claimed({}))
+        models = ScriptedModels([Scripted(("a", "b"), gate=asyncio.Event())])
+        running = asyncio.create_task(run(COMPOSE, inputs={"x": 1}, models=models, journal=journal))
+        while not of_type(journal, "TEXT_MESSAGE_CONTENT"):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert journal.lost_usage == Usage({"big": ModelUsage(1, 0, 10, 1)})
 
     async def test_a_timeout_fails_with_the_deadline_and_what_to_do(self) -> None:
         class Silent(FakeModels):

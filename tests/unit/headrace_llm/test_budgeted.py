@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,7 +95,7 @@ async def test_while_only_calls_in_flight_fill_the_budget_a_refusal_is_for_a_mom
     assert reservation is not None
     with pytest.raises(BudgetSpent) as caught:
         await bench.ask()
-    assert caught.value.retry_after_s == IN_FLIGHT_RETRY_S
+    assert (caught.value.reason, caught.value.retry_after_s) == ("BUDGET_IN_FLIGHT", IN_FLIGHT_RETRY_S)
     bench.budgets.settle(reservation, Amount(1, 12, 0))
     await bench.ask()
     reservation = await bench.budgets.reserve("t", Amount(1, 126, 0))
@@ -145,7 +144,7 @@ async def test_a_stream_that_breaks_off_counts_its_prompt_and_what_came() -> Non
                     if seen == 2 and script.error is None:
                         break
         await bench.budgets.close()
-        assert bench.used == Amount(1, 6 + 2, 6_000 + 4_000)
+        assert bench.used == Amount(1, 10 + 2, 0)
 
 
 async def test_a_stream_to_its_end_counts_what_its_usage_says() -> None:
@@ -290,5 +289,5 @@ class _Priced:
         self._inner = inner
 
     async def complete(self, request: ChatRequest) -> Any:
-        done = await self._inner.complete(request)
-        return replace(done, usage=Usage({"big": ModelUsage(1, 0, 1, 1, 0.25)}))
+        request.on_cost(Usage({"big": ModelUsage(1, 0, 1, 1, 0.25)}))
+        return await self._inner.complete(request)

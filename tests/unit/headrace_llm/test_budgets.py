@@ -5,7 +5,7 @@ from headrace_llm import budgets
 from headrace_llm.budgets import Amount, Ceiling
 from headrace_llm.client import ChatRequest, Message
 from headrace_llm.registry import DailyBudget, ModelEntry, Price
-from headrace_llm.usage import ModelUsage
+from headrace_llm.usage import ModelUsage, Usage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,9 +74,11 @@ def test_an_estimate_is_the_prompt_and_the_longest_answer_at_the_models_price() 
 
 
 def test_what_was_used_counts_cached_calls_as_none_and_an_unknown_cost_as_no_money() -> None:
-    assert budgets.actual(ModelUsage(0, 1, 0, 0, 0.0)) == Amount()
-    assert budgets.actual(ModelUsage(2, 0, 10, 5, None)) == Amount(2, 15, 0)
-    assert budgets.actual(ModelUsage(1, 0, 10, 5, 1e-12)).nano_usd == 1
+    assert budgets.actual(Usage({"m": ModelUsage(0, 1, 0, 0, 0.0)})) == Amount()
+    assert budgets.actual(Usage({"m": ModelUsage(2, 0, 10, 5, None)})) == Amount(2, 15, 0)
+    assert budgets.actual(Usage({"m": ModelUsage(1, 0, 10, 5, 1e-12)})).nano_usd == 1
+    unpriced = ModelUsage(1, 0, 10, 5, None)
+    assert budgets.actual(Usage({"m": ModelUsage(1, 0, 10, 5, 0.5), "n": unpriced})) == Amount(2, 30, 500_000_000)
 
 
 @pytest.mark.parametrize("daily", [DailyBudget(), DailyBudget(usd=float("inf")), DailyBudget(tokens=2**60)])

@@ -64,8 +64,8 @@ class CachedModels:
         if cached is None:
             return await self._inner.complete(request)
         entry, key = cached
-        if kept := self._recall(entry, key):
-            return kept.completion(entry.id)
+        if kept := self._recall(request, entry, key):
+            return kept
         async with aclosing(self._single.answer(request, entry, key, whole=True)) as items:
             async for item in items:
                 if isinstance(item, Completion):
@@ -88,10 +88,10 @@ class CachedModels:
     async def _stream(
         self, request: ChatRequest, entry: ModelEntry, key: Key
     ) -> AsyncIterator[str | Restarted | Completion]:
-        if kept := self._recall(entry, key):
+        if kept := self._recall(request, entry, key):
             for piece in policy.pieces(kept.text):
                 yield piece
-            yield kept.completion(entry.id)
+            yield kept
             return
         async with aclosing(self._single.answer(request, entry, key, whole=False)) as items:
             async for item in items:
@@ -109,11 +109,14 @@ class CachedModels:
             return None
         return entry, key
 
-    def _recall(self, entry: ModelEntry, key: Key) -> Kept | None:
+    def _recall(self, request: ChatRequest, entry: ModelEntry, key: Key) -> Completion | None:
         kept = self._lru.get(key.digest)
-        if kept is not None:
-            self._count(entry.id, "hit_process")
-        return kept
+        if kept is None:
+            return None
+        self._count(entry.id, "hit_process")
+        completion = kept.completion(entry.id)
+        request.on_cost(completion.usage)
+        return completion
 
     def _remember(self, key: Key, kept: Kept, ttl_s: float | None) -> None:
         ttl_s = self._ttl_s if ttl_s is None else min(ttl_s, self._ttl_s)

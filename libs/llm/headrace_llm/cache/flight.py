@@ -2,20 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace_llm.cache import policy
 from headrace_llm.client import Completion, Restarted, Wait
-from headrace_llm.errors import ProviderUnavailable
+from headrace_llm.errors import InvalidAnswer, ProviderUnavailable
+from headrace_llm.usage import Bill, Usage, unheard
 
 Pilot = Callable[["Flight"], Coroutine[Any, Any, Completion]]
 """Asks the model: adds the pieces as they come, returns the answer."""
 
 
+@dataclass(eq=False, slots=True)
+class _Rider:
+    """Who waits."""
+
+    on_wait: Callable[[Wait], None] | None
+    bill: Bill = field(default_factory=Bill)
+    """What this one has paid of the call."""
+
+
 class Flight:
     """A call that lives as long as somebody waits for it. The last one to leave before its end breaks it off.
 
-    One rider pays, that is, gets the answer with what it cost: the first while it waits, else whoever gets it first.
+    Each attempt is paid, once, by the rider that has waited longest when it ends; to the others the answer is free.
     """
 
     def __init__(self, pilot: Pilot) -> None:
@@ -23,8 +34,8 @@ class Flight:
         self._begin = 0
         self._end: Completion | Exception | None = None
         self._news = asyncio.Event()
-        self._riders: dict[object, Callable[[Wait], None] | None] = {}
-        self._payer: object | None = None
+        self._riders: dict[_Rider, None] = {}
+        """The first is the one that has waited longest."""
         self._task = asyncio.get_running_loop().create_task(self._fly(pilot), name="llm flight")
 
     @property
@@ -41,9 +52,15 @@ class Flight:
 
     def note_wait(self, wait: Wait) -> None:
         """Tell all riders that want to know it where the call stands."""
-        for on_wait in self._riders.values():
-            if on_wait is not None:
-                on_wait(wait)
+        for rider in self._riders:
+            if rider.on_wait is not None:
+                rider.on_wait(wait)
+
+    def note_cost(self, cost: Usage) -> None:
+        """Tell who pays what an attempt cost."""
+        for payer in self._riders:
+            payer.bill.add(cost)
+            return
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Have `call` called at its end."""
@@ -55,14 +72,14 @@ class Flight:
         patience_s: float | None = None,
         limit_s: float | None = None,
         on_wait: Callable[[Wait], None] | None = None,
+        on_cost: Callable[[Usage], None] = unheard,
     ) -> AsyncGenerator[str | Restarted | Completion, None]:
         """The pieces so far and those to come, then the answer. Raises what the call raises.
 
         Raises `TimeoutError` when nothing came within `patience_s`, or the end not within `limit_s`.
         """
-        rider = object()
-        self._riders[rider] = on_wait
-        self._payer = self._payer or rider
+        rider = _Rider(on_wait, Bill(on_cost))
+        self._riders[rider] = None
         begin = at = self._begin
         now = asyncio.get_running_loop().time()
         until = None if limit_s is None else now + limit_s
@@ -75,27 +92,17 @@ class Flight:
                 if self._end is None:
                     async with asyncio.timeout_at(until if at > begin else first_until):
                         await self._news.wait()
-            if isinstance(self._end, Exception):
-                raise self._end
-            end = self._share(rider, self._end)
+            end = _share(rider, self._end)
         finally:
             await self._leave(rider)
         yield end
 
-    def _share(self, rider: object, end: Completion) -> Completion:
-        self._payer = self._payer or rider
-        return end if self._payer is rider else policy.Kept.of(end).completion(end.model)
-
-    async def _leave(self, rider: object) -> None:
-        self._riders.pop(rider, None)
-        if self._end is not None:
-            return
-        if self._payer is rider:
-            self._payer = None
-        if not self._riders:
+    async def _leave(self, rider: _Rider) -> None:
+        if self._end is None and len(self._riders) == 1:
             self._end = _broken_off()
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task})  # who broke it off pays what it cost
+        self._riders.pop(rider, None)
 
     async def _fly(self, pilot: Pilot) -> None:
         try:
@@ -111,6 +118,17 @@ class Flight:
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+def _share(rider: _Rider, end: Completion | Exception) -> Completion:
+    """A rider's own end, with what it paid. Raises what the call raised."""
+    if isinstance(end, InvalidAnswer):
+        raise InvalidAnswer(end.message, text=end.text, faults=end.faults, usage=rider.bill.usage) from end
+    if isinstance(end, Exception):
+        raise end
+    if not rider.bill.usage.models:
+        rider.bill.add(policy.free(end.model))
+    return replace(end, usage=rider.bill.usage)
 
 
 def _broken_off() -> ProviderUnavailable:

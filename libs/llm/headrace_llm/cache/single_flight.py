@@ -13,8 +13,9 @@ from headrace_llm.cache.flight import Flight
 from headrace_llm.cache.policy import Kept, Key
 from headrace_llm.cache.ports import Found, Question, Shared, Turn
 from headrace_llm.client import ChatRequest, Completion, ModelClient, Restarted
-from headrace_llm.errors import CallTimeout, ProviderAuth, ProviderRejected
+from headrace_llm.errors import CallTimeout, InvalidAnswer, ProviderAuth, ProviderRejected
 from headrace_llm.registry import ModelEntry
+from headrace_llm.usage import Bill
 
 Outcome = Literal["hit_redis", "miss", "joined"]
 Item = str | Restarted | Completion
@@ -78,7 +79,8 @@ class SingleFlight:
         """The pieces (none needs to come when `whole`) and the answer. Raises what the model's call raises."""
         now = self._clock()
         patient_until = now + self._bounds.join_share * request.deadline_s
-        ask = Ask(request, entry, key, whole, now + request.deadline_s, patient_until)
+        bill = Bill(request.on_cost)
+        ask = Ask(replace(request, on_cost=bill.add), entry, key, whole, now + request.deadline_s, patient_until)
         shown = void = False
         while True:
             flight, own = self._board(ask)
@@ -88,7 +90,7 @@ class SingleFlight:
                         if void:
                             yield Restarted(entry.id)
                         shown, void = True, False
-                        yield item
+                        yield replace(item, usage=bill.usage) if isinstance(item, Completion) else item
                 return
             except LASTING:
                 raise
@@ -96,6 +98,8 @@ class SingleFlight:
                 late = self._clock() >= ask.until
                 if late and isinstance(error, TimeoutError):
                     raise _too_late(ask) from error
+                if isinstance(error, InvalidAnswer):
+                    error.usage = bill.usage
                 if own or late:
                     raise
             void = shown
@@ -126,7 +130,8 @@ class SingleFlight:
         now, streamed = self._clock(), False
         # A call of our own ends by its deadline; it knows better than we why it is late.
         patience_s, limit_s = (None, None) if own else (ask.patient_until - now, ask.until - now)
-        riding = flight.ride(patience_s=patience_s, limit_s=limit_s, on_wait=ask.request.on_wait)
+        asked = ask.request
+        riding = flight.ride(patience_s=patience_s, limit_s=limit_s, on_wait=asked.on_wait, on_cost=asked.on_cost)
         async with aclosing(riding) as items:
             async for item in items:
                 if isinstance(item, Completion):
@@ -183,7 +188,7 @@ class SingleFlight:
         left_s = ask.until - self._clock()
         # Who began it may leave before the others, and then has nobody to tell.
         on_wait = flight.note_wait if ask.request.on_wait else None
-        request = replace(ask.request, deadline_s=left_s, on_wait=on_wait)
+        request = replace(ask.request, deadline_s=left_s, on_wait=on_wait, on_cost=flight.note_cost)
         completion: Completion | None = None
         if ask.whole:
             completion = await self._inner.complete(request)

@@ -60,7 +60,7 @@ def run(message: pb.Run) -> Run:
     )
     error = None
     if message.HasField("error"):
-        problem = policy.problem_of_failure(message.error.code, message.error.message)
+        problem = policy.problem_of_failure(message.error.code, message.error.message, now_s=datetime.now(UTC).timestamp())
         error = {**problems.document(problem), "code": message.error.code}
     return Run(
         run_id=message.run_id,

@@ -42,6 +42,8 @@ _BY_REASON: Mapping[str, tuple[int, str, str]] = {
     "RUN_CANCELLED": (409, INVALID, "run_cancelled"),
     "MODEL_RESTARTED": (502, SERVER, "model_restarted"),
 }
+_SPENT = frozenset({"BUDGET_SPENT", "RUN_BUDGET"})
+"""Reasons that last until midnight, UTC."""
 _HOPELESS = frozenset({"PROVIDER_AUTH"})
 """Reasons that last until somebody changes the configuration."""
 
@@ -66,7 +68,7 @@ def _class(problem: Problem) -> tuple[int, str, str]:
     if problem.reason in _BY_REASON:
         return _BY_REASON[problem.reason]
     if problem.status == 429:
-        return (429, QUOTA, QUOTA) if "BUDGET" in problem.reason else (429, RATE, "rate_limit_exceeded")
+        return (429, QUOTA, QUOTA) if problem.reason in _SPENT else (429, RATE, "rate_limit_exceeded")
     if problem.status >= 500:
         return problem.status, SERVER, code
     return (400 if problem.status in (409, 422) else problem.status), INVALID, code

@@ -1,10 +1,12 @@
 """A run's events read as one answer: its messages one after another, whatever order their pieces come in. No I/O."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headrace_runtime import errors
 
+from headrace_edge import policy
 from headrace_edge.model import Answered, AnswerItem, Restarted, Usage
 
 GAP = "\n\n"
@@ -14,6 +16,7 @@ _FAILURES: Mapping[str, type[errors.ServiceError]] = {
     "deadline": errors.DeadlineExceeded,
     "provider": errors.Unavailable,
     "quota": errors.Unavailable,
+    "budget": errors.ResourceExhausted,
     "invalid_blueprint": errors.InvalidArgument,
 }
 
@@ -24,8 +27,9 @@ class Transcript:
     What waits is bounded by what the engine lets a run write.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._model = model
+        self._wall_clock = wall_clock
         self._waiting: dict[str, list[str]] = {}
         """Open and waiting messages by id, the one that is told first."""
         self._ended: set[str] = set()
@@ -48,8 +52,10 @@ class Transcript:
             case "RUN_FINISHED":
                 return self._finished(event)
             case "RUN_ERROR":
-                failure = _FAILURES.get(event["code"], errors.InternalError)
-                raise failure(event["message"], reason=f"RUN_{event['code'].upper()}")
+                code = event["code"]
+                failure = _FAILURES.get(code, errors.InternalError)
+                lasts_s = policy.failure_lasts_s(code, now_s=self._wall_clock())
+                raise failure(event["message"], reason=f"RUN_{code.upper()}", retry_after_s=lasts_s)
         return self._tell()
 
     def _tell(self) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """What a run fails with when a service or a model fails for good. Pure: errors in, `RunFailed` out."""
 
+from headrace_llm.errors import BudgetSpent
 from headrace_runtime import errors
 
 from headrace_executor.errors import RunFailed
@@ -19,7 +20,8 @@ def from_service(error: errors.ServiceError, *, part: str, invalid: FailureCode 
     match error:
         case errors.ResourceExhausted():
             when = f"in {max(1, round(error.retry_after_s))} s" if error.retry_after_s is not None else "later"
-            return RunFailed(FailureCode.QUOTA, f"{name} has no quota left: {said}. Submit the run again {when}.")
+            code = FailureCode.BUDGET if error.reason == BudgetSpent.default_reason else FailureCode.QUOTA
+            return RunFailed(code, f"{name} has no quota left: {said}. Submit the run again {when}.")
         case errors.DeadlineExceeded():
             return RunFailed(
                 FailureCode.DEADLINE, f"{name} did not answer in time: {said}. Submit the run again, or a smaller one."

@@ -53,6 +53,7 @@ class RunJournal:
         self._limits = limits
         self._openings = openings or Openings()
         self._usage = sum((step.usage for step in self.steps.values()), Usage())
+        self._stepless = Usage()
         self._pending: list[bytes] = []
         self._bytes = 0
         self._delta_id = ""
@@ -115,6 +116,7 @@ class RunJournal:
     def spent(self, usage: Usage) -> None:
         """Count what a step has cost that will not finish."""
         self._usage += usage
+        self._stepless += usage
 
     async def drained(self) -> None:
         """Wait until the buffer is below its soft limit."""
@@ -139,6 +141,9 @@ class RunJournal:
     async def hand_back(self) -> None:
         """Put the run back into the queue, with everything closed, for another owner."""
         self._check()
+        if self._stepless.models:
+            name = f"spent:{self.run.attempt}"  # no step of any pipeline: only its usage is read
+            self._step_writes.append(StepWrite(name, orjson.dumps(None), orjson.dumps(self._stepless.to_json())))
         self._append(self._openings.interrupt(self.run.run_id))
         self._ending = Ending(RunState.QUEUED)
         await self._stored()

@@ -76,6 +76,7 @@ class Stage:
                     raise item
                 if isinstance(item, Completion):
                     call.open = False
+                    request.on_cost(item.usage)
                 yield item
                 if isinstance(item, Completion):
                     return

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from headrace_llm.cache.cached_models import CachedModels, Room
+from headrace_llm.cache.policy import free
 from headrace_llm.cache.single_flight import Bounds
 from headrace_llm.client import Completion, Priority, Restarted, Wait
 from headrace_llm.errors import CallTimeout, ProviderRejected, ProviderUnavailable, Throttled
+from headrace_llm.usage import Bill, ModelUsage, Usage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +89,20 @@ async def test_when_the_first_leaves_its_call_goes_on_for_the_others() -> None:
     world.stage.calls[0].say(done())
     assert (await waiter).usage.total == COST
     assert len(world.stage.calls) == 1
+
+
+async def test_each_attempt_is_paid_by_who_has_waited_longest_when_it_ends() -> None:
+    world = World()
+    bills = [Bill() for _ in range(3)]
+    leader, second, third = (world.asking(on_cost=bill.add) for bill in bills)
+    await idle()
+    void = Usage({"m": ModelUsage(1, 0, 10, 1, 0.1)})
+    world.stage.calls[0].request.on_cost(void)
+    leader.cancel()
+    await idle()
+    world.stage.calls[0].say(done())
+    assert [(await second).usage, (await third).usage] == [bill.usage for bill in bills[1:]]
+    assert [bill.usage for bill in bills] == [void, Usage({"m": COST}), free("m")]
 
 
 async def test_all_who_wait_for_a_call_are_told_where_it_stands_also_when_the_first_has_left() -> None:

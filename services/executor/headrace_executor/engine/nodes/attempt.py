@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from headrace_blueprint import references
 from headrace_llm.client import Wait
-from headrace_llm.usage import Usage
+from headrace_llm.usage import Bill
 
 from headrace_executor import events
 from headrace_executor.engine.limits import Limits
@@ -58,8 +58,8 @@ class Attempt:
     """How many nodes wait for this one, directly or not."""
     on_wait: Callable[[Wait], None] | None = None
     """Told while the attempt's calls wait for the quota."""
-    usage: Usage = field(default_factory=Usage)
-    """What this attempt has spent so far, paid whether it succeeds or not."""
+    bill: Bill = field(default_factory=Bill)
+    """What its node has spent so far, paid whether it succeeds or not."""
     message_id: str = ""
     """The text message that is open, "" for none."""
     restarts: int = 0

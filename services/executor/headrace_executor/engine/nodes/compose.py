@@ -45,6 +45,7 @@ def _request(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> Ch
         purpose="compose",
         unblocks=attempt.unblocks,
         on_wait=attempt.on_wait,
+        on_cost=attempt.bill.add,
     )
     return attempt.run.call_context.applied(request)
 
@@ -58,7 +59,6 @@ async def _text(attempt: Attempt, node: Compose, messages: Sequence[Message]) ->
     async with aclosing(attempt.parts.models.stream(_request(attempt, node, messages))) as stream:  # type: ignore[type-var]
         async for piece in stream:
             if isinstance(piece, Completion):
-                attempt.usage += piece.usage
                 break
             if isinstance(piece, Restarted):
                 message_id, size = attempt.begin_message_anew(), 0
@@ -79,13 +79,11 @@ async def _json(attempt: Attempt, node: Compose, messages: Sequence[Message]) ->
         try:
             completion = await attempt.parts.models.complete(_request(attempt, node, messages))
         except InvalidAnswer as error:
-            attempt.usage += error.usage
             if not left:
                 faults = "; ".join(error.faults[:MAX_FAULTS])
                 raise RunFailed(FailureCode.PROVIDER, f"the model's answer does not fit the schema: {faults}.") from error
             messages = (*messages, *_repair(error))
             continue
-        attempt.usage += completion.usage
         return Result(_loaded(completion.text))
     raise AssertionError("unreachable: the last round returns or raises")
 

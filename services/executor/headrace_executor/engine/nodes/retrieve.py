@@ -33,5 +33,5 @@ async def search(attempt: Attempt, *, query: str, workspace: str, mode: str, top
         invalid=FailureCode.INVALID_BLUEPRINT,
         sleep=parts.sleep,
     )
-    attempt.usage += found.usage
+    attempt.bill.add(found.usage)
     return passages.output(found)

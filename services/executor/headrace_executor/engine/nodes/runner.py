@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from headrace_blueprint.model import Node
 from headrace_blueprint.plan import Plan
-from headrace_llm.usage import Usage
+from headrace_llm.usage import Bill
 from headrace_runtime import errors
 
 from headrace_executor import events
@@ -71,33 +71,37 @@ class NodeRunner:
             raise failures.at_node(unexpected, node.id) from error
 
     async def _done(self, node: Node) -> steps.Done:
-        condition = self._attempt(node, number=1)
+        """Run the node. What it has cost is the run's too when it fails or is cancelled."""
+        bill = Bill()
+        try:
+            return await self._result(node, bill)
+        except BaseException:
+            self._journal.spent(bill.usage)
+            raise
+
+    async def _result(self, node: Node, bill: Bill) -> steps.Done:
+        condition = self._attempt(node, bill, number=1)
         if node.when is None or await compute.holds(condition, node.when):
-            result, usage = await self._attempts(node)
-            count = "done"
+            result, count = await self._attempts(node, bill), "done"
         else:
-            result, usage = Result(None, (events.custom("headrace.skipped", {"step": condition.step}),)), Usage()
-            count = "skipped"
+            result, count = Result(None, (events.custom("headrace.skipped", {"step": condition.step}),)), "skipped"
         size = self._scope.check(result.output)
         filled = page.filled(self._plan.blueprint, node.id, result.output, max_bytes=self._parts.limits.max_event_bytes)
         self._scope.add(node.id, result.output, size)
         NODES.labels(node.kind, count).inc()
-        return steps.Done(result.output, usage, (*result.events, *filled))
+        return steps.Done(result.output, bill.usage, (*result.events, *filled))
 
-    async def _attempts(self, node: Node) -> tuple[Result, Usage]:
-        """Try the node as often as its policy allows; the usage is that of all attempts."""
+    async def _attempts(self, node: Node, bill: Bill) -> Result:
+        """Try the node as often as its policy allows."""
         limits = self._parts.limits
         attempts = min(node.retry.attempts if node.retry else limits.default_attempts[node.kind], limits.max_node_attempts)
         backoff = min(node.retry.backoff_s if node.retry else limits.default_backoff_s, limits.max_node_backoff_s)
-        usage = Usage()
         for number in range(1, attempts + 1):
-            attempt = self._attempt(node, number=number)
+            attempt = self._attempt(node, bill, number=number)
             try:
-                return await self._once(attempt, node), usage + attempt.usage
+                return await self._once(attempt, node)
             except RunFailed as failure:
-                usage += attempt.usage
                 if number == attempts or not _may_pass(failure, asked=node.retry is not None):
-                    self._journal.spent(usage)
                     raise
                 if attempt.message_id:
                     gone = {"step": attempt.step, "message_id": attempt.message_id}
@@ -120,13 +124,13 @@ class NodeRunner:
                 raise RunFailed(FailureCode.DEADLINE, text) from error
             raise
 
-    def _attempt(self, node: Node, *, number: int) -> Attempt:
+    def _attempt(self, node: Node, bill: Bill, *, number: int) -> Attempt:
         limits = self._parts.limits
         timeout_s = min(node.timeout_s or limits.node_timeout_s[node.kind], limits.max_node_timeout_s)
         needs = self._plan.needs[node.id]
         unblocks = self._plan.unblocks[node.id]
         on_wait = self._notices.of(f"node:{node.id}")
-        return Attempt(self._journal, self._parts, self._scope, node.id, needs, number, timeout_s, unblocks, on_wait)
+        return Attempt(self._journal, self._parts, self._scope, node.id, needs, number, timeout_s, unblocks, on_wait, bill)
 
 
 def _may_pass(failure: RunFailed, *, asked: bool) -> bool:
