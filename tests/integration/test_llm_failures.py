@@ -43,7 +43,9 @@ async def models(server: OpenAiServer, redis_url: str) -> AsyncIterator[ModelCli
         local.model_copy(update={"id": "minutely", "model": "dashscope/qwen-max"}),
     ]
     address = SecretStr(redis_url)
-    settings = LlmSettings(models_file=Path("unused"), redis_url=address, silence_s=0.5, first_token_s=2.0, cool_down_s=60)
+    settings = LlmSettings(
+        models_file=Path("unused"), redis_url=address, silence_s=0.5, first_token_s=2.0, cool_down_s=60, cache=False
+    )
     async with app.model_client(settings, Registry.of(entries)) as client:
         await client.complete(ask(deadline_s=100))  # until here LiteLLM may be imported
         server.requests.clear()
