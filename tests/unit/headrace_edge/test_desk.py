@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from headrace_edge.model import KindCost, ModelState, Quota
 from headrace_edge.quota.desk import BREAKER_S, PROBE_S, Decision, Desk, DeskLimits, Outcome
-from headrace_edge.quota.forecast import Demand, forecast
+from headrace_edge.quota.forecast import Demand, Pending, forecast
 from headrace_edge.quota.promises import BookLimits, Claim
 
 from tests.support.overload import Load, Overload
@@ -100,9 +100,19 @@ def test_runs_that_no_count_has_yet_are_ahead_too() -> None:
     assert desk.decide(quota(), CHAT, Claim("t", "x"), counted_at=1001, now=1001).outcome is Outcome.ACCEPTED
 
 
+def test_places_count_the_runs_of_a_burst_as_far_as_no_slot_is_free_for_them() -> None:
+    desk = Desk(DeskLimits())
+    seen = quota(running=6, slots_per_replica=8)
+    decisions = [desk.decide(seen, CHAT, Claim("t", str(n)), counted_at=1000, now=1000) for n in range(5)]
+    assert [one.forecast and one.forecast.position for one in decisions] == [1, 1, 1, 2, 3]
+    counted = desk.decide(seen, CHAT, Claim("t", "later"), counted_at=1001, now=1001)
+    assert counted.forecast is not None
+    assert counted.forecast.position == 1
+
+
 def test_the_gates_own_expected_wait_tells_when_tokens_bind_and_not_requests() -> None:
     slow = gate(queue_depth=9, queued={"interactive": 9}, expected_wait_s={"interactive": 100.0})
-    seen = forecast(quota(models={"m": slow}), CHAT, pending={}, guessed_calls=2)
+    seen = forecast(quota(models={"m": slow}), CHAT, pending=Pending(), guessed_calls=2)
     assert seen is not None
     assert seen.rpm == pytest.approx(6.0)
     assert seen.wait_s == pytest.approx(90.0)
@@ -182,7 +192,7 @@ def test_a_run_that_asks_no_model_is_not_held_up_by_a_failing_one() -> None:
 
 def test_calls_at_the_gate_are_those_of_running_runs_and_count_once() -> None:
     waits = [
-        forecast(quota(running=10, models={"m": gate(**one)}), CHAT, pending={}, guessed_calls=2)
+        forecast(quota(running=10, models={"m": gate(**one)}), CHAT, pending=Pending(), guessed_calls=2)
         for one in ({"queue_depth": 8}, {"queue_depth": 8, "queued": {"interactive": 8}}, {})
     ]
     assert [one.calls_ahead for one in waits if one] == [10, 10, 10]

@@ -1,6 +1,7 @@
 """Takes runs on or refuses them at the edge: signals in, problems and metrics out; `desk` decides."""
 
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -94,7 +95,7 @@ class RunAdmission:
             patience_s = self._limits.patience_s[priority]
             detail = (
                 f"the model {seen.model} grants {seen.rpm:.3g} calls a minute and {seen.calls_ahead:.0f} calls are ahead: "
-                f"this run would wait {seen.wait_s:.0f} s, and {priority} ones may wait {patience_s:.0f} s"
+                f"this run would wait {math.ceil(seen.wait_s)} s, and {priority} ones may wait {patience_s:.0f} s"
             )
         if decision.promise is not None:
             grace_s = self._limits.book.grace_s

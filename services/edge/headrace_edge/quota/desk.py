@@ -1,13 +1,13 @@
 """Decides for each run: taken on, or refused with a time that is kept. Pure: signals and times (seconds) are arguments."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from headrace_edge.model import PRIORITIES, Quota
-from headrace_edge.quota.forecast import Demand, Forecast, forecast
+from headrace_edge.quota.forecast import Demand, Forecast, Pending, forecast
 from headrace_edge.quota.promises import Book, BookLimits, Claim, Promise
 from headrace_edge.quota.shares import Shares
 
@@ -88,9 +88,10 @@ class Decision:
 
 @dataclass(slots=True)
 class Uncounted:
-    """The calls of runs that were taken on and that no count of the executors has yet, by model and priority."""
+    """The runs that were taken on and that no count of the executors has yet."""
 
     calls: dict[tuple[str, str], float] = field(default_factory=dict)
+    runs: Counter[str] = field(default_factory=Counter)
     _runs: deque[tuple[float, tuple[str, str], float]] = field(default_factory=deque)
 
     def add(self, model: str, priority: str, calls: float, *, now: float) -> None:
@@ -100,6 +101,7 @@ class Uncounted:
         key = (model, priority)
         self._runs.append((now, key, calls))
         self.calls[key] = self.calls.get(key, 0.0) + calls
+        self.runs[priority] += 1
 
     def forget(self, counted_at: float) -> None:
         """Drop what counts of that time have."""
@@ -108,9 +110,14 @@ class Uncounted:
         if not self._runs:
             self.calls.clear()  # and with them what rounding left
 
+    def pending(self) -> Pending:
+        """All of them."""
+        return Pending(self.calls, self.runs)
+
     def _pop(self) -> None:
         _, key, calls = self._runs.popleft()
         self.calls[key] -= calls
+        self.runs[key[1]] -= 1
 
 
 class Desk:
@@ -128,7 +135,7 @@ class Desk:
         seen = None
         if quota is not None:
             self._uncounted.forget(counted_at - COUNT_AGE_S)
-            seen = forecast(quota, demand, pending=self._uncounted.calls, guessed_calls=self._limits.guessed_calls)
+            seen = forecast(quota, demand, pending=self._uncounted.pending(), guessed_calls=self._limits.guessed_calls)
         if seen is None:
             return Decision(Outcome.BLIND)
         if seen.breaker_open and seen.calls >= FREE_CALLS:
