@@ -110,6 +110,35 @@ def test_places_count_the_runs_of_a_burst_as_far_as_no_slot_is_free_for_them() -
     assert counted.forecast.position == 1
 
 
+@pytest.mark.parametrize(("timeout_s", "call_s", "patience_s"), [(15, 2, 6), (600, 2, 60), (4, 2, 0), (15, 0, 10)], ids=str)
+def test_a_direct_call_may_wait_for_what_its_deadline_leaves(timeout_s: float, call_s: float, patience_s: float) -> None:
+    slow = gate(queue_depth=1000, queued={"interactive": 1000}, seconds_per_call=call_s)
+    direct = Demand("chat", "interactive", (), timeout_s)
+    decision = ask(Desk(DeskLimits()), quota(models={"m": slow}), demand=direct)
+    assert decision.outcome is Outcome.REFUSED
+    assert decision.patience_s == pytest.approx(patience_s)
+    assert decision.forecast is not None
+    assert decision.forecast.calls == 1
+
+
+def test_who_returns_with_a_direct_call_is_taken_on_ahead_of_newcomers_and_within_its_deadline() -> None:
+    desk, direct = Desk(DeskLimits()), Demand("chat", "interactive", (), 21.0)
+    full = quota(models={"m": gate(queue_depth=14, queued={"interactive": 14}, seconds_per_call=2)})
+    refused = ask(desk, full, demand=direct)
+    assert refused.outcome is Outcome.REFUSED
+    later = 1000.0 + refused.retry_after_s
+    assert ask(desk, full, demand=direct, who="new", now=later).outcome is Outcome.REFUSED
+    assert ask(desk, full, demand=direct, now=later).outcome is Outcome.RETURNED
+    fuller = quota(models={"m": gate(queue_depth=16, queued={"interactive": 16}, seconds_per_call=2)})
+    later += ask(desk, full, demand=direct, now=later).retry_after_s
+    assert ask(desk, fuller, demand=direct, now=later).outcome is Outcome.BROKEN
+
+
+def test_a_direct_call_to_a_failing_model_is_the_models_clients_to_judge() -> None:
+    failing = quota(models={"m": gate(breaker_open=True)})
+    assert ask(Desk(DeskLimits()), failing, demand=Demand("chat", "interactive", (), 60.0)).accepted
+
+
 def test_the_gates_own_expected_wait_tells_when_tokens_bind_and_not_requests() -> None:
     slow = gate(queue_depth=9, queued={"interactive": 9}, expected_wait_s={"interactive": 100.0})
     seen = forecast(quota(models={"m": slow}), CHAT, pending=Pending(), guessed_calls=2)

@@ -13,12 +13,14 @@ MEASURED_CALLS = 4
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a run asks for."""
+    """What a run, or a call that is asked directly, asks for."""
 
     kind: str
     priority: str
     models: Sequence[str]
     """The model that it names and those that answer in its place, in order; empty means the default one."""
+    timeout_s: float | None = None
+    """Of one call that is asked directly: until when its answer must be whole. None is a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Forecast:
     slot_s: float
     """Until an executor has a place for it."""
     cooling_s: float
+    call_s: float
+    """What a call takes once it may go, on average; 0 when none is known."""
     breaker_open: bool
 
     @property
@@ -60,7 +64,7 @@ def forecast(quota: Quota, demand: Demand, *, pending: Pending, guessed_calls: f
     """The shortest wait among the models that may serve the run; None when none of them is known."""
     names = demand.models or (quota.default_model,)
     known = [name for name in names if name in quota.models]
-    calls = _calls(quota, demand.kind, guessed_calls)
+    calls = 1.0 if demand.timeout_s is not None else _calls(quota, demand.kind, guessed_calls)
     found = [_of_model(quota, name, demand, calls, pending, guessed_calls) for name in known]
     return min(found, key=lambda one: (one.breaker_open, one.wait_s), default=None)
 
@@ -89,6 +93,7 @@ def _of_model(quota: Quota, name: str, demand: Demand, calls: float, pending: Pe
         wait_s=wait_s,
         slot_s=slot_s,
         cooling_s=gate.cooling_s,
+        call_s=gate.seconds_per_call,
         breaker_open=gate.breaker_open,
     )
 
