@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from headrace_cli.errors import EdgeProblem
+from headrace_cli.report import duration
 
 MAX_FAULTS = 5
 """Faults of a request's fields that an error's line names."""
@@ -26,7 +27,7 @@ def decode(response: httpx.Response) -> EdgeProblem:
     faults = [
         f"{_place(fault.get('loc'))}: {fault.get('msg', '')}"
         for fault in body.get("errors") or ()
-        if isinstance(fault, dict)
+        if isinstance(fault, dict) and str(fault.get("msg", "")) not in detail
     ]
     more = f" and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
     text = f"{title}: {detail}" if detail else f"{title} ({response.status_code})"
@@ -47,7 +48,7 @@ def _what_to_do(response: httpx.Response, body: Mapping[str, Json], retry: float
     if status == HTTPStatus.UNAUTHORIZED:
         return "set HEADRACE_API_KEY to a key that this edge knows"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        return f"try again in {retry:g} s" if retry is not None else "try again"
+        return f"try again in {duration(retry)}" if retry is not None else "try again"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         request_id = body.get("request_id") or response.headers.get("x-request-id", "unknown")
         return f"`headrace logs edge` has more; request id {request_id}"

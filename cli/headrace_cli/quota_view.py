@@ -13,6 +13,8 @@ HISTORY = 40
 """Looks whose pace is drawn, one a second."""
 PRIORITIES = ("interactive", "standard", "background")
 BARS = "▁▂▃▄▅▆▇█"
+WIDE = 100
+"""Columns of a terminal from which on there is room for the state beside the numbers; what is left is for the bars."""
 
 Json = Any
 Quota = Mapping[str, Json]
@@ -33,7 +35,7 @@ class History:
 
     def of(self, model: str) -> Sequence[float]:
         """The model's calls a minute, oldest first."""
-        return self._granted.get(model, ())
+        return tuple(self._granted.get(model, ()))
 
 
 def sparkline(values: Sequence[float], top: float) -> str:
@@ -42,9 +44,12 @@ def sparkline(values: Sequence[float], top: float) -> str:
     return "".join(BARS[min(len(BARS) - 1, int(value / highest * len(BARS)))] for value in values)
 
 
-def picture(quota: Quota, history: History) -> RenderableType:
-    """Everything, for a terminal or a file."""
-    return Group(_runs_line(quota), _gates(quota, history), *_tail_lines(quota))
+def picture(quota: Quota, history: History, width: int) -> RenderableType:
+    """Everything, for a terminal or a file of so many columns."""
+    wide = width >= WIDE
+    bars = min(HISTORY, width - WIDE)
+    states = [] if wide else _state_lines(quota)
+    return Group(_runs_line(quota), _gates(quota, history, wide=wide, bars=bars), *states, *_tail_lines(quota))
 
 
 def _runs_line(quota: Quota) -> str:
@@ -55,21 +60,36 @@ def _runs_line(quota: Quota) -> str:
     return f"[bold]runs[/]   {quota.get('running', 0)} of {slots} running · waiting {waiting}{since}"
 
 
-def _gates(quota: Quota, history: History) -> Table:
+def _gates(quota: Quota, history: History, *, wide: bool, bars: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("model", "calls a minute", "", "waiting calls", "a call would wait, s", "state"):
-        table.add_column(name, no_wrap=name != "state")
+    table.add_column("model", overflow="fold")
+    for name in ("calls a minute", "waiting", "a new call waits, s"):
+        table.add_column(name, no_wrap=True)
+    if wide:
+        table.add_column("state", min_width=len("failing:"))
+    if bars > 0:
+        table.add_column("", no_wrap=True)
     for name, gate in _models(quota).items():
         pace = float(gate.get("effective_rpm") or 0)
-        table.add_row(
+        cells = [
             escape(name) + (" [dim](default)[/]" if name == quota.get("default_model") else ""),
             f"{float(gate.get('granted_rpm') or 0):.0f} of {_pace(gate)}",
-            f"[cyan]{sparkline(history.of(name), pace)}[/]",
             _by_priority(gate.get("queued") or {}, "{:.0f}", total=gate.get("queue_depth")),
             _by_priority(gate.get("expected_wait_s") or {}, "{:.1f}"),
-            ", ".join(_notes(gate)) or "[green]good[/]",
-        )
+        ]
+        cells += [_state(gate)] if wide else []
+        cells += [f"[cyan]{sparkline(history.of(name)[-bars:], pace)}[/]"] if bars > 0 else []
+        table.add_row(*cells)
     return table
+
+
+def _state_lines(quota: Quota) -> list[str]:
+    """A line for each model where the table has no room for it."""
+    return [f"[bold]{escape(name)}[/]  {_state(gate)}" for name, gate in _models(quota).items()]
+
+
+def _state(gate: Mapping[str, Json]) -> str:
+    return ", ".join(_notes(gate)) or "[green]good[/]"
 
 
 def _pace(gate: Mapping[str, Json]) -> str:

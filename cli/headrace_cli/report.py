@@ -101,20 +101,6 @@ def end_lines(answer: Mapping[str, Json]) -> list[str]:
     return [f"{row['name']}: {row['last_end']}" for row in answer["processes"] if row["last_end"]]
 
 
-def quota_lines(quota: Mapping[str, Json] | None) -> list[str]:
-    """The queue and the models' gates as `GET /api/quota` tells them, a line each."""
-    if quota is None:
-        return []
-    queued, models = quota.get("queued") or {}, quota.get("models") or {}
-    facts = [f"{count} {priority}" for priority, count in queued.items() if count] or ["none"]
-    wait = f", the oldest for {quota['oldest_wait_s']:.1f} s" if quota.get("oldest_wait_s") else ""
-    lines = [f"runs: {quota.get('running', 0)} running; waiting: {', '.join(facts)}{wait}"]
-    for name, gate in models.items():
-        figures = [f"{key} {value:g}" for key, value in gate.items() if type(value) in (int, float) and value]
-        lines.append(f"{name}: {', '.join(figures) or 'idle'}")
-    return lines
-
-
 def duration(seconds: float | None) -> str:
     """Seconds as 42s, 3m10s, 2h05m or 3d04h."""
     if seconds is None:

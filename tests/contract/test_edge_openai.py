@@ -409,3 +409,60 @@ async def test_a_body_that_is_none_is_refused_in_openais_form(edge: Suite, conte
     assert response.json()["error"]["type"] == "invalid_request_error"
     missing = await edge.client.get("/v1/nothing")
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+
+
+def crowd(calls: int) -> pb.QueueSignalsResponse:
+    """A model of 600 calls a minute at whose gate so many wait."""
+    answer = pb.QueueSignalsResponse(slots_per_replica=8, replicas=1, default_model="small")
+    answer.time.GetCurrentTime()
+    signals = pb.ModelSignals(model="small", effective_rpm=600, queue_depth=calls, queued_interactive=calls, shared=True)
+    answer.models.append(signals)
+    return answer
+
+
+async def refused(edge: Suite, body: Any) -> Any:
+    """Ask when the quota is taken for just too long, and wait until the time that was told has come."""
+    edge.executor.signals = crowd(100)
+    answer = await post(edge, body, **{"X-Headrace-Timeout": "14.4"})
+    async with asyncio.timeout(20):
+        while (await edge.client.get("/api/quota")).json()["promises"]["next_s"] != 0:
+            await asyncio.sleep(0.02)
+    return answer
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_without_a_turn_in_time_is_told_a_time_and_served_then(edge: Suite, stream: bool) -> None:
+    body = {"model": "small", "messages": HELLO, "stream": stream}
+    told = await refused(edge, body)
+    asked = len(edge.executor.chats)
+    served = await post(edge, body, **{"X-Headrace-Timeout": "15"})
+
+    error = told.json()["error"]
+    assert (told.status_code, error["type"], error["code"]) == (429, "rate_limit_error", "rate_limit_exceeded")
+    assert "this call would wait 10 s" in error["message"]
+    assert int(told.headers["retry-after"]) >= 1
+    assert (asked, served.status_code, len(edge.executor.chats)) == (0, 200, 1)
+
+
+async def test_a_call_that_fails_when_its_time_has_come_keeps_its_place(edge: Suite) -> None:
+    body = {"model": "small", "messages": HELLO}
+    await refused(edge, body)
+    edge.executor.chat = (errors.ResourceExhausted("no turn in time", reason="QUOTA_DEADLINE", retry_after_s=1),)
+    failed = await post(edge, body, **{"X-Headrace-Timeout": "14.4"})
+    edge.executor.chat = ANSWER
+    again = await post(edge, body, **{"X-Headrace-Timeout": "14.4"})
+
+    assert (failed.status_code, again.status_code) == (429, 200)
+
+
+@pytest.mark.parametrize(
+    ("options", "headers"), [({"temperature": 0}, {}), ({}, {"X-Headrace-Cache": "on"})], ids=["temperature", "header"]
+)
+async def test_a_call_that_the_cache_may_answer_is_not_refused_for_the_quota(
+    edge: Suite, options: dict[str, Any], headers: dict[str, str]
+) -> None:
+    edge.executor.signals = crowd(1500)
+    cached = await post(edge, {"model": "small", "messages": HELLO, **options}, **headers)
+    other = await post(edge, {"model": "small", "messages": HELLO, "temperature": 1})
+
+    assert (cached.status_code, other.status_code) == (200, 429)

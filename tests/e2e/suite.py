@@ -47,6 +47,8 @@ class Suite:
 
     home: Path
     url: str
+    key: str = ""
+    """The API key of who asks; empty where the edge has no keys."""
 
     def status(self) -> Json:
         """`headrace status --json`."""
@@ -91,12 +93,12 @@ class Suite:
 
     async def post(self, path: str, body: Json, **headers: str) -> httpx.Response:
         """POST JSON."""
-        async with httpx.AsyncClient(timeout=RUN_S) as client:
+        async with httpx.AsyncClient(timeout=RUN_S, headers=self._authorization()) as client:
             return await client.post(self.url + path, json=body, headers=headers)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         """GET."""
-        async with httpx.AsyncClient(timeout=RUN_S) as client:
+        async with httpx.AsyncClient(timeout=RUN_S, headers=self._authorization()) as client:
             return await client.get(self.url + path, headers=headers)
 
     async def submit(self, body: Json, **headers: str) -> str:
@@ -135,7 +137,7 @@ class Suite:
     async def _connect(self, run_id: str, last: str) -> AsyncGenerator[ServerSentEvent, None]:
         url = f"{self.url}/api/tasks/{run_id}/events"
         async with (
-            httpx.AsyncClient(timeout=httpx.Timeout(10, read=30)) as client,
+            httpx.AsyncClient(timeout=httpx.Timeout(10, read=30), headers=self._authorization()) as client,
             aconnect_sse(client, "GET", url, headers={"Last-Event-ID": last}) as source,
         ):
             if source.response.status_code in (502, 503):
@@ -145,6 +147,9 @@ class Suite:
             async for event in source.aiter_sse():
                 if event.data:
                     yield event
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     async def begun(self, run_id: str) -> None:
         """Wait for the first text of a run."""

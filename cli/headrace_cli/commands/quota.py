@@ -33,7 +33,8 @@ def quota(
     """Show each model's pace, who waits at its gate and for how long, live.
 
     Three numbers are always interactive / standard / background. "40 of 60 (set 100)" means: 40 calls in the last minute,
-    60 a minute is what the provider was found to grant, 100 is what is configured.
+    60 a minute is what the provider was found to grant, 100 is what is configured. "A new call waits" is said for a caller
+    of whom nothing waits yet: tenants take turns. What is configured is `limits` in models.yaml, or `headrace up --rpm`.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -71,7 +72,7 @@ async def _live(console: Console, edge: EdgeClient, seen: Any, history: History)
             if not away:
                 history.see(seen)
             note = f"[yellow]! {escape(away)}[/]" if away else f"[dim]{escape(edge.url)} · Ctrl-C ends[/]"
-            live.update(Group(picture(seen, history), note), refresh=True)
+            live.update(Group(picture(seen, history, console.width), note), refresh=True)
             await asyncio.sleep(REFRESH_S)
             try:
                 seen, away = await _look(edge), ""
@@ -84,7 +85,7 @@ def _print(console: Console, seen: Any, history: History, *, as_json: bool) -> N
         print(json.dumps(seen), flush=True)
         return
     history.see(seen)
-    console.print(picture(seen, history), soft_wrap=True)
+    console.print(picture(seen, history, console.width), soft_wrap=True)
 
 
 async def _look(edge: EdgeClient) -> Any:

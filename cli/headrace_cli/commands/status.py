@@ -11,7 +11,8 @@ from rich.markup import escape
 from headrace_cli import connection
 from headrace_cli.client import EdgeClient
 from headrace_cli.errors import CliError
-from headrace_cli.report import end_lines, quota_lines, report, table, total_line
+from headrace_cli.quota_view import History, picture
+from headrace_cli.report import end_lines, report, table, total_line
 from headrace_cli.settings import CliSettings
 from headrace_cli.supervisor import measure, state
 
@@ -69,5 +70,5 @@ def _print(answer: dict[str, Any]) -> None:
         console.print(f"[red]✗[/] {escape(answer['error'])}")
     if answer["phase"] == "down" and any(row["pid"] and row["state"] != "gone" for row in answer["processes"][1:]):
         console.print("[yellow]![/] the supervisor has died: `headrace down` ends what is left, `headrace up` starts anew")
-    for line in quota_lines(answer["quota"]):
-        console.print(escape(line))
+    if answer["quota"] is not None:
+        console.print(picture(answer["quota"], History(), console.width), soft_wrap=True)

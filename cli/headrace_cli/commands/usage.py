@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +12,8 @@ from headrace_cli import connection, costs
 from headrace_cli.errors import CliError
 
 DAY = "YYYY-MM-DD"
+FILE_WIDTH = 200
+"""Columns where there is no terminal that says how many it has: an id stays on its line."""
 
 
 def usage(
@@ -39,12 +41,23 @@ def usage(
     unknown = [name for name in names if name not in costs.COLUMNS]
     if unknown:
         raise CliError(f"--by knows no {unknown[0]!r}", hint=f"use some of {', '.join(costs.COLUMNS)}, with commas between")
+    for option, day in (("--from", first), ("--to", last)):
+        _check(option, day)
     filters = {"from": first, "to": last, "group_by": ",".join(names), "session_id": session, "run_id": run}
     answer = asyncio.run(_get({name: value for name, value in filters.items() if value}))
     if as_json:
         print(json.dumps(answer))
     else:
         _print(answer, names)
+
+
+def _check(option: str, day: str) -> None:
+    try:
+        if day:
+            date.fromisoformat(day)
+    except ValueError:
+        today = datetime.now(UTC).date()
+        raise CliError(f"{option} knows no day {day!r}", hint=f"write it as {DAY}, such as {today}") from None
 
 
 async def _get(params: dict[str, str]) -> dict[str, Any]:
@@ -55,6 +68,8 @@ async def _get(params: dict[str, str]) -> dict[str, Any]:
 
 def _print(answer: dict[str, Any], by: list[str]) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     days = answer["from"] if answer["from"] == answer["to"] else f"{answer['from']} to {answer['to']}"
     console.print(f"[bold]{days}[/] [dim]UTC[/]")
     console.print(costs.table(answer, by))

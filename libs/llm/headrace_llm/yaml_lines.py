@@ -34,6 +34,8 @@ def validate(cls: type[M], value: Any, place: Path, root: yaml.Node | None, faul
             inner = tuple(part for part in one["loc"] if part != "[key]")
             if inner == ("id",):
                 inner, one["msg"] = (), "an id has letters, digits and ._:/@- and starts with a letter or digit"
+            elif one["type"] == "extra_forbidden":
+                one["msg"] = "there is no such setting"
             faults.append(fault(root, (*place, *inner), one["msg"]))
         return None
 

@@ -23,7 +23,9 @@ CALL_RETRIES = Counter("headrace_edge_call_retries_total", "Unary calls repeated
 CONNECTIONS_REFUSED = Counter(
     "headrace_edge_connections_refused_total", "Connections closed at once or for bad headers.", ["cause"]
 )
-ADMISSIONS = Counter("headrace_edge_admission_total", "Requests for runs, by what was decided.", ["decision"])
+ADMISSIONS = Counter(
+    "headrace_edge_admission_total", "Requests for runs and direct calls, by what was decided.", ["decision"]
+)
 PROMISES = Gauge("headrace_edge_promises_open", "Refused requests that were told a time which has not passed.")
 SIGNALS_AGE = Gauge("headrace_edge_signals_age_seconds", "Age of the signals that the last decision was made by.")
 SIGNALS_FAILED = Counter("headrace_edge_signals_failed_total", "Questions for signals that nobody answered in time.")

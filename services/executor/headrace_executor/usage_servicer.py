@@ -72,7 +72,7 @@ def _id(field: str, value: str) -> str | None:
         return None
     parsed = ids.parse(value)
     if parsed is None:
-        raise codec.invalid(field, "must be an id of ours")
+        raise codec.invalid(field, "must be an id as GET /api/tasks gives it")
     return parsed
 
 

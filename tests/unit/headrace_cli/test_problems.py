@@ -29,7 +29,21 @@ def test_a_limit_says_when_to_come_back() -> None:
     error = problems.decode(_answer(429, {"title": "Too many requests", "detail": "queue full"}, **{"retry-after": "7"}))
 
     assert error.retry_after_s == 7.0
-    assert error.hint == "try again in 7 s"
+    assert error.hint == "try again in 7s"
+
+
+def test_a_long_wait_is_told_in_hours() -> None:
+    assert (
+        problems.decode(_answer(429, {"title": "Too many requests"}, **{"retry-after": "42233"})).hint
+        == "try again in 11h43m"
+    )
+
+
+def test_a_fault_that_the_detail_tells_already_is_not_told_twice() -> None:
+    faults = [{"loc": ["query", "to"], "msg": "to must be a day"}]
+    body = {"title": "Invalid", "detail": "to must be a day", "errors": faults}
+
+    assert str(problems.decode(_answer(422, body))) == "Invalid: to must be a day"
 
 
 def test_a_missing_key_says_which_variable() -> None:

@@ -33,10 +33,10 @@ QUOTA: dict[str, Any] = {
 }
 
 
-def shown(quota: dict[str, Any], history: History | None = None) -> str:
-    console = Console(width=160, record=True, file=None, color_system=None, quiet=False)
+def shown(quota: dict[str, Any], history: History | None = None, *, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=None, color_system=None, quiet=False)
     with console.capture() as captured:
-        console.print(picture(quota, history or History()))
+        console.print(picture(quota, history or History(), width))
     return captured.get()
 
 
@@ -70,6 +70,21 @@ def test_everything_is_told_in_numbers() -> None:
 )
 def test_what_is_wrong_with_a_gate_is_said(fields: dict[str, Any], says: str) -> None:
     assert says in shown({**QUOTA, "models": {"big": {**GATE, **fields}}})
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_every_number_and_state_is_whole_on_terminals_of_any_usual_width(width: int) -> None:
+    crowded = {**GATE, "expected_wait_s": dict.fromkeys(GATE["queued"], 1234.5), "breaker_open": True}
+    history = History()
+    for _ in range(HISTORY):
+        history.see({"models": {"big": crowded}})
+    text = shown({**QUOTA, "models": {"big": crowded}}, history, width=width)
+    words = text.split()
+
+    for part in ("big", "40 of 60 (set 100)", "3 / 0 / 2", "1234.5 / 1234.5 / 1234.5"):
+        assert part in text
+    assert {"failing:", "calls", "are", "refused,", "1.5", "a", "call"} <= set(words)
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_an_older_edge_and_one_that_has_nothing_to_tell_are_shown_too() -> None:

@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from headrace_cli.report import duration, quota_lines, report, table, total_line
+from headrace_cli.report import duration, report, table, total_line
 from headrace_cli.supervisor.measure import Figures
 from headrace_cli.supervisor.state import Identity, PartPhase, PartRecord, Phase, State
 from rich.console import Console
@@ -67,16 +67,3 @@ def test_the_table_shows_each_process_and_the_total_is_a_line() -> None:
 )
 def test_durations_are_short(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_the_gates_are_a_line_each() -> None:
-    gates = {"m": {"effective_rpm": 60.0, "queue_depth": 0, "throttled": False}, "n": {"effective_rpm": 0.0}}
-    quota = {"queued": {"interactive": 2, "standard": 0}, "running": 1, "oldest_wait_s": 0.25, "models": gates}
-
-    assert quota_lines(quota) == [
-        "runs: 1 running; waiting: 2 interactive, the oldest for 0.2 s",
-        "m: effective_rpm 60",
-        "n: idle",
-    ]
-    assert quota_lines({"queued": {}, "running": 0}) == ["runs: 0 running; waiting: none"]
-    assert quota_lines(None) == []

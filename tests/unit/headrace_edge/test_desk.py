@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from headrace_edge.model import KindCost, ModelState, Quota
 from headrace_edge.quota.desk import BREAKER_S, PROBE_S, Decision, Desk, DeskLimits, Outcome
-from headrace_edge.quota.forecast import Demand, forecast
+from headrace_edge.quota.forecast import Demand, Pending, forecast
 from headrace_edge.quota.promises import BookLimits, Claim
 
 from tests.support.overload import Load, Overload
@@ -100,9 +100,48 @@ def test_runs_that_no_count_has_yet_are_ahead_too() -> None:
     assert desk.decide(quota(), CHAT, Claim("t", "x"), counted_at=1001, now=1001).outcome is Outcome.ACCEPTED
 
 
+def test_places_count_the_runs_of_a_burst_as_far_as_no_slot_is_free_for_them() -> None:
+    desk = Desk(DeskLimits())
+    seen = quota(running=6, slots_per_replica=8)
+    decisions = [desk.decide(seen, CHAT, Claim("t", str(n)), counted_at=1000, now=1000) for n in range(5)]
+    assert [one.forecast and one.forecast.position for one in decisions] == [1, 1, 1, 2, 3]
+    counted = desk.decide(seen, CHAT, Claim("t", "later"), counted_at=1001, now=1001)
+    assert counted.forecast is not None
+    assert counted.forecast.position == 1
+
+
+@pytest.mark.parametrize(("timeout_s", "call_s", "patience_s"), [(15, 2, 6), (600, 2, 60), (4, 2, 0), (15, 0, 10)], ids=str)
+def test_a_direct_call_may_wait_for_what_its_deadline_leaves(timeout_s: float, call_s: float, patience_s: float) -> None:
+    slow = gate(queue_depth=1000, queued={"interactive": 1000}, seconds_per_call=call_s)
+    direct = Demand("chat", "interactive", (), timeout_s)
+    decision = ask(Desk(DeskLimits()), quota(models={"m": slow}), demand=direct)
+    assert decision.outcome is Outcome.REFUSED
+    assert decision.patience_s == pytest.approx(patience_s)
+    assert decision.forecast is not None
+    assert decision.forecast.calls == 1
+
+
+def test_who_returns_with_a_direct_call_is_taken_on_ahead_of_newcomers_and_within_its_deadline() -> None:
+    desk, direct = Desk(DeskLimits()), Demand("chat", "interactive", (), 21.0)
+    full = quota(models={"m": gate(queue_depth=14, queued={"interactive": 14}, seconds_per_call=2)})
+    refused = ask(desk, full, demand=direct)
+    assert refused.outcome is Outcome.REFUSED
+    later = 1000.0 + refused.retry_after_s
+    assert ask(desk, full, demand=direct, who="new", now=later).outcome is Outcome.REFUSED
+    assert ask(desk, full, demand=direct, now=later).outcome is Outcome.RETURNED
+    fuller = quota(models={"m": gate(queue_depth=16, queued={"interactive": 16}, seconds_per_call=2)})
+    later += ask(desk, full, demand=direct, now=later).retry_after_s
+    assert ask(desk, fuller, demand=direct, now=later).outcome is Outcome.BROKEN
+
+
+def test_a_direct_call_to_a_failing_model_is_the_models_clients_to_judge() -> None:
+    failing = quota(models={"m": gate(breaker_open=True)})
+    assert ask(Desk(DeskLimits()), failing, demand=Demand("chat", "interactive", (), 60.0)).accepted
+
+
 def test_the_gates_own_expected_wait_tells_when_tokens_bind_and_not_requests() -> None:
     slow = gate(queue_depth=9, queued={"interactive": 9}, expected_wait_s={"interactive": 100.0})
-    seen = forecast(quota(models={"m": slow}), CHAT, pending={}, guessed_calls=2)
+    seen = forecast(quota(models={"m": slow}), CHAT, pending=Pending(), guessed_calls=2)
     assert seen is not None
     assert seen.rpm == pytest.approx(6.0)
     assert seen.wait_s == pytest.approx(90.0)
@@ -182,7 +221,7 @@ def test_a_run_that_asks_no_model_is_not_held_up_by_a_failing_one() -> None:
 
 def test_calls_at_the_gate_are_those_of_running_runs_and_count_once() -> None:
     waits = [
-        forecast(quota(running=10, models={"m": gate(**one)}), CHAT, pending={}, guessed_calls=2)
+        forecast(quota(running=10, models={"m": gate(**one)}), CHAT, pending=Pending(), guessed_calls=2)
         for one in ({"queue_depth": 8}, {"queue_depth": 8, "queued": {"interactive": 8}}, {})
     ]
     assert [one.calls_ahead for one in waits if one] == [10, 10, 10]

@@ -146,6 +146,14 @@ def test_tenants_have_a_weight_and_a_daily_budget_and_a_star_stands_for_the_othe
     assert models_file.parse(text).tenant("other") == TenantEntry()
 
 
+def test_a_setting_that_there_is_not_is_called_so() -> None:
+    with pytest.raises(InvalidRegistry) as caught:
+        models_file.parse("models:\n  a: {model: x/y}\ntenants:\n  t: {daily: {euro: 3}}\n")
+    assert [(fault.line, fault.path, fault.message) for fault in caught.value.faults] == [
+        (4, "tenants.t.daily.euro", "there is no such setting")
+    ]
+
+
 @pytest.mark.parametrize(
     ("tenant", "path"),
     [

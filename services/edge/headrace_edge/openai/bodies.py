@@ -84,6 +84,12 @@ class ChatBody(BaseModel):
         """The same request as ChatService takes it."""
         return orjson.dumps(self.model_dump(exclude={"model", "stream", "stream_options"}, exclude_unset=True))
 
+    def may_be_cached(self, *, allowed: bool | None) -> bool:
+        """Whether an earlier answer may serve, so that it may need no quota; `allowed` is the client's wish."""
+        given = self.model_extra or {}
+        usual = given.get("temperature") == 0 and not given.get("tools")
+        return usual if allowed is None else allowed
+
     def last_user_message(self) -> tuple[int, str | None]:
         """The newest turn of the user, with its place; None when there is none."""
         for index in range(len(self.messages) - 1, -1, -1):

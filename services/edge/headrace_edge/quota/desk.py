@@ -1,13 +1,13 @@
-"""Decides for each run: taken on, or refused with a time that is kept. Pure: signals and times (seconds) are arguments."""
+"""Decides for each run and each direct call: taken on, or refused with a time that is kept. Pure; times are seconds."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from headrace_edge.model import PRIORITIES, Quota
-from headrace_edge.quota.forecast import Demand, Forecast, forecast
+from headrace_edge.quota.forecast import Demand, Forecast, Pending, forecast
 from headrace_edge.quota.promises import Book, BookLimits, Claim, Promise
 from headrace_edge.quota.shares import Shares
 
@@ -15,6 +15,8 @@ FAVOUR = 0.8
 """A tenant that had its share already is refused at this part of the patience: what is free then is for the others."""
 LATE = 1.5
 """Who has a promise is served even if the wait has grown to this many times what others are refused for."""
+SLOW = 3.0
+"""A call that is asked directly leaves so many times its mean for the call itself; the rest may be waited for."""
 FREE_CALLS = 0.05
 """A run of a kind that makes fewer calls than this needs no quota."""
 COUNT_AGE_S = 0.5
@@ -79,6 +81,8 @@ class Decision:
     promise: Promise | None = None
     """The one that it consumed, or got."""
     retry_after_s: int = 0
+    patience_s: float = 0.0
+    """How long a newcomer like it may wait."""
 
     @property
     def accepted(self) -> bool:
@@ -88,9 +92,10 @@ class Decision:
 
 @dataclass(slots=True)
 class Uncounted:
-    """The calls of runs that were taken on and that no count of the executors has yet, by model and priority."""
+    """The runs that were taken on and that no count of the executors has yet."""
 
     calls: dict[tuple[str, str], float] = field(default_factory=dict)
+    runs: Counter[str] = field(default_factory=Counter)
     _runs: deque[tuple[float, tuple[str, str], float]] = field(default_factory=deque)
 
     def add(self, model: str, priority: str, calls: float, *, now: float) -> None:
@@ -100,6 +105,7 @@ class Uncounted:
         key = (model, priority)
         self._runs.append((now, key, calls))
         self.calls[key] = self.calls.get(key, 0.0) + calls
+        self.runs[priority] += 1
 
     def forget(self, counted_at: float) -> None:
         """Drop what counts of that time have."""
@@ -108,9 +114,14 @@ class Uncounted:
         if not self._runs:
             self.calls.clear()  # and with them what rounding left
 
+    def pending(self) -> Pending:
+        """All of them."""
+        return Pending(self.calls, self.runs)
+
     def _pop(self) -> None:
         _, key, calls = self._runs.popleft()
         self.calls[key] -= calls
+        self.runs[key[1]] -= 1
 
 
 class Desk:
@@ -124,19 +135,20 @@ class Desk:
         self.book = Book(limits.book)
 
     def decide(self, quota: Quota | None, demand: Demand, claim: Claim, *, counted_at: float, now: float) -> Decision:
-        """Take a run on or refuse it; `counted_at` is when `quota` was asked for, None means that nothing is known."""
+        """Take it on or refuse it; `counted_at` is when `quota` was asked for, None means that nothing is known."""
         seen = None
         if quota is not None:
             self._uncounted.forget(counted_at - COUNT_AGE_S)
-            seen = forecast(quota, demand, pending=self._uncounted.calls, guessed_calls=self._limits.guessed_calls)
+            seen = forecast(quota, demand, pending=self._uncounted.pending(), guessed_calls=self._limits.guessed_calls)
         if seen is None:
             return Decision(Outcome.BLIND)
-        if seen.breaker_open and seen.calls >= FREE_CALLS:
+        if seen.breaker_open and seen.calls >= FREE_CALLS and demand.timeout_s is None:
             return self._failing(seen, claim, now)
         self._shares.ask(claim.tenant, now=now)
         promise = self.book.consume(claim, now=now)
-        if not self._in_time(seen, demand.priority, claim.tenant, promised=promise is not None):
-            return self._refuse(seen, demand.priority, claim, now, broken=promise is not None)
+        patience_s = self._patience_s(seen, demand)
+        if not self._in_time(seen, patience_s, claim.tenant, promised=promise is not None):
+            return self._refuse(seen, patience_s, claim, now, broken=promise is not None)
         self._shares.serve(claim.tenant, seen.calls, now=now)
         self._uncounted.add(seen.model, demand.priority, seen.calls, now=now)
         if promise is not None:
@@ -148,17 +160,25 @@ class Desk:
         if decision.promise is not None and decision.accepted:
             self.book.restore(decision.promise, now=now)
 
-    def _in_time(self, seen: Forecast, priority: str, tenant: str, *, promised: bool) -> bool:
+    def _patience_s(self, seen: Forecast, demand: Demand) -> float:
+        """How long a newcomer may wait: who has a promise has `LATE` times that within its own deadline."""
+        most = self._limits.patience_s[demand.priority]
+        if demand.timeout_s is None:
+            return most
+        return min(most, max(0.0, demand.timeout_s - SLOW * seen.call_s) / LATE)
+
+    def _in_time(self, seen: Forecast, patience_s: float, tenant: str, *, promised: bool) -> bool:
         if seen.rpm <= 0 or seen.calls < FREE_CALLS:
             return True
         part = LATE if promised else FAVOUR if self._shares.has_its_share(tenant) else 1.0
-        return seen.wait_s <= self._limits.patience_s[priority] * part
+        return seen.wait_s <= patience_s * part
 
-    def _refuse(self, seen: Forecast, priority: str, claim: Claim, now: float, *, broken: bool) -> Decision:
-        excess_s = seen.wait_s - self._limits.patience_s[priority]
+    def _refuse(self, seen: Forecast, patience_s: float, claim: Claim, now: float, *, broken: bool) -> Decision:
         held = self.book.holds(claim)
         outcome = Outcome.BROKEN if broken else Outcome.EARLY if held else Outcome.REFUSED
-        return self._promise(seen, claim, outcome, not_before_s=max(0.0, excess_s, seen.cooling_s), now=now)
+        not_before_s = max(0.0, seen.wait_s - patience_s, seen.cooling_s)
+        made = self._promise(seen, claim, outcome, not_before_s=not_before_s, now=now)
+        return replace(made, patience_s=patience_s)
 
     def _failing(self, seen: Forecast, claim: Claim, now: float) -> Decision:
         if now - self._probed >= PROBE_S:

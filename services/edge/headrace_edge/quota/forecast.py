@@ -1,7 +1,7 @@
 """How long a run that came now would wait for its model's quota. Pure: times and counts are arguments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace_edge.model import PRIORITIES, ModelState, Quota
 
@@ -13,12 +13,24 @@ MEASURED_CALLS = 4
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a run asks for."""
+    """What a run, or a call that is asked directly, asks for."""
 
     kind: str
     priority: str
     models: Sequence[str]
     """The model that it names and those that answer in its place, in order; empty means the default one."""
+    timeout_s: float | None = None
+    """Of one call that is asked directly: until when its answer must be whole. None is a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Runs that were taken on and that no count of the executors has yet."""
+
+    calls: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """What they are expected to make, by model and priority."""
+    runs: Mapping[str, int] = field(default_factory=dict)
+    """How many, by priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class Forecast:
     slot_s: float
     """Until an executor has a place for it."""
     cooling_s: float
+    call_s: float
+    """What a call takes once it may go, on average; 0 when none is known."""
     breaker_open: bool
 
     @property
@@ -46,34 +60,29 @@ class Forecast:
         return max(self.wait_s, self.slot_s)
 
 
-def forecast(
-    quota: Quota, demand: Demand, *, pending: Mapping[tuple[str, str], float], guessed_calls: float
-) -> Forecast | None:
-    """The shortest wait among the models that may serve the run; None when none of them is known.
-
-    `pending` has by model and priority the calls of runs that were taken on and are not yet in `quota`'s counts.
-    """
+def forecast(quota: Quota, demand: Demand, *, pending: Pending, guessed_calls: float) -> Forecast | None:
+    """The shortest wait among the models that may serve the run; None when none of them is known."""
     names = demand.models or (quota.default_model,)
     known = [name for name in names if name in quota.models]
-    calls = _calls(quota, demand.kind, guessed_calls)
+    calls = 1.0 if demand.timeout_s is not None else _calls(quota, demand.kind, guessed_calls)
     found = [_of_model(quota, name, demand, calls, pending, guessed_calls) for name in known]
     return min(found, key=lambda one: (one.breaker_open, one.wait_s), default=None)
 
 
-def _of_model(
-    quota: Quota, name: str, demand: Demand, calls: float, pending: Mapping[tuple[str, str], float], guessed_calls: float
-) -> Forecast:
+def _of_model(quota: Quota, name: str, demand: Demand, calls: float, pending: Pending, guessed_calls: float) -> Forecast:
     gate = quota.models[name]
     before = PRIORITIES[: PRIORITIES.index(demand.priority) + 1]
-    position = 1 + sum(quota.queued.get(one, 0) for one in before)
-    ahead = _at_gate(gate, before) + sum(pending.get((name, one), 0.0) for one in before)
+    slots = quota.slots_per_replica * quota.replicas
+    waiting = sum(quota.queued.get(one, 0) for one in before)
+    taken_on = sum(pending.runs.get(one, 0) for one in before)
+    position = 1 + waiting + max(0, taken_on - max(0, slots - quota.running))
+    ahead = _at_gate(gate, before) + sum(pending.calls.get((name, one), 0.0) for one in before)
     if name == quota.default_model:  # the counts of runs do not tell their models: most name none
         mean = _mean_calls(quota, guessed_calls)
         started = max(0.0, quota.running * mean * REMAINING - max(gate.queue_depth, sum(gate.queued.values())))
-        ahead += (position - 1) * mean + started
+        ahead += waiting * mean + started
     rpm = _rpm(gate, demand.priority, before)
     wait_s = (ahead * 60 / rpm + gate.cooling_s) if rpm > 0 else 0.0
-    slots = quota.slots_per_replica * quota.replicas
     slot_s = position * quota.seconds_per_run / slots if slots and quota.running >= slots else 0.0
     return Forecast(
         model=name,
@@ -84,6 +93,7 @@ def _of_model(
         wait_s=wait_s,
         slot_s=slot_s,
         cooling_s=gate.cooling_s,
+        call_s=gate.seconds_per_call,
         breaker_open=gate.breaker_open,
     )
 

@@ -71,7 +71,9 @@ async def complete_chat(
             return await pipeline.ask(edge, caller, body, priority=priority, idempotency_key=idempotency_key)
         allowed = None if cache is None else cache == "on"
         question = Question(caller.tenant, body.model, body.for_executor(), priority, timeout_s, allowed)
-        return "", edge.chats.ask(question)
+        if body.may_be_cached(allowed=allowed):
+            return "", edge.chats.ask(question)
+        return "", await edge.admission.chat(question, edge.chats.ask)
 
     async def source() -> Source:
         run_id, items = await answer()
