@@ -102,7 +102,7 @@ async def test_the_script_does_what_the_limiter_does(redis_url: str, seed: int) 
                 both.now_us += int(chance.expovariate(1) * chance.choice([100, 10_000, 400_000, 5_000_000]))
                 both.now_us -= chance.choice([0] * 40 + [30_000, 3_000_000, 200_000_000])
                 match chance.choice(
-                    ["enter"] * 7 + ["pump"] * 5 + ["leave", "give_back", "settle", "refused", "again", "late"]
+                    ["enter"] * 7 + ["pump"] * 5 + ["leave", "give_back", "settle", "refused", "again", "late", "resize"]
                 ):
                     case "enter" | "again":
                         name = await both.enter(
@@ -121,6 +121,10 @@ async def test_the_script_does_what_the_limiter_does(redis_url: str, seed: int) 
                     case "settle":
                         reserved, used, seconds = chance.randrange(3000), chance.randrange(3000), chance.random() * 9
                         await both.settle(reserved=reserved, used=used, seconds=seconds)
+                    case "resize":
+                        name, tokens = chance.choice(names), chance.randrange(3000)
+                        await both.shared.resize("s", quota, name, tokens=tokens)
+                        both.limiter.turns.resize(name, tokens)
                     case "late":
                         by_us = chance.randrange(10**6)
                         await both.shared.postpone("s", quota, by_us=by_us)

@@ -78,6 +78,10 @@ class Unsteady:
             lambda: limiter.settle(seconds=seconds, now_us=self.now_us(), deliver=self._deliver(scope), **told)
         )
 
+    async def resize(self, scope: str, quota: Quota, waiter_id: str, *, tokens: int) -> None:
+        """See `ports.SharedLimits`."""
+        await self._late(lambda: self._limiter(scope, quota).turns.resize(waiter_id, tokens))
+
     async def postpone(self, scope: str, quota: Quota, *, by_us: int) -> None:
         """See `ports.SharedLimits`."""
         self.postponed += 1

@@ -132,6 +132,9 @@ class Asker:
             account.tokens, failure = account.tokens or 0, error
             raise await self._cool_down(attempt, error) from error
         except ServiceError as error:
+            if isinstance(error, CallTimeout):
+                seconds = self._clock() - account.started
+                self._history.outlasted(model, seconds=seconds, purpose=attempt.job.request.purpose)
             outcome, failure = self._outcome(error, model, account), error
             raise
         finally:

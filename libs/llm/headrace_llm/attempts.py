@@ -119,6 +119,7 @@ class Course:
             started_at=job.started_at,
             unblocks=job.request.unblocks,
             run_id=job.request.run_id,
+            guess=answer,
             on_wait=job.request.on_wait,
         )
         return await self._parts.gate.acquire(job.entry, ask)

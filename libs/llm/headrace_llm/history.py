@@ -85,6 +85,10 @@ class History:
             completion_tokens=known.completion_tokens + WEIGHT * (completion_tokens - known.completion_tokens),
             seconds=known.seconds + WEIGHT * (seconds - known.seconds),
         )
+        self.outlasted(model, seconds=seconds, purpose=purpose)
+
+    def outlasted(self, model: str, *, seconds: float, purpose: str = "") -> None:
+        """Learn that a call took that long, at least: it may have been broken off then."""
         for kind in {(model, ""), (model, purpose)}:
             if kind in self._times or len(self._times) < MOST_KINDS or not kind[1]:
                 self._times.setdefault(kind, _Times()).add(seconds)

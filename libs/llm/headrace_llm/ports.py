@@ -43,6 +43,8 @@ class Ask:
     """See `ChatRequest`; the same over all attempts of a request, so that a repeated one keeps its place."""
     unblocks: int = 0
     run_id: str = ""
+    guess: int = 0
+    """Of `tokens`, those of the answer, which nobody knows yet: the gate takes less where it knows that calls need less."""
     on_wait: Callable[[Wait], None] | None = None
     """See `ChatRequest`."""
 
@@ -111,6 +113,9 @@ class SharedLimits(Protocol):
 
     async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float, granted_us: int) -> float:
         """Correct a grant by what its call used, and pump: unused tokens may be the next one's turn."""
+
+    async def resize(self, scope: str, quota: Quota, waiter_id: str, *, tokens: int) -> None:
+        """Correct the tokens of a call that waits; it keeps its place."""
 
     async def postpone(self, scope: str, quota: Quota, *, by_us: int) -> None:
         """Move later calls on: one has left late."""

@@ -23,6 +23,8 @@ PREFIX = "headrace:gate:"
 CHANNELS = PREFIX + "@"
 """Of every channel; the rest is the process."""
 PROCESSES = PREFIX + "processes"
+POOL_S = 5.0
+"""The longest wait for one of the connections: so many calls may have been broken off at once."""
 ALIVE_S = 5.0
 """A process that has said nothing for so long is not counted."""
 SUBSCRIBE_S = 1.0
@@ -55,14 +57,17 @@ _FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 
 
 def connect(url: str, *, timeout_s: float, connections: int) -> redis.asyncio.Redis:
-    """Make a client whose every question ends within about twice `timeout_s`. It connects at its first question."""
+    """Make a client that connects at its first question, which ends within `POOL_S` and about four times `timeout_s`.
+
+    A question is asked twice: a connection that died unnoticed or a loop that was held up do not mean that Redis is away.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=connections,
-        timeout=timeout_s,
+        timeout=POOL_S,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), 1),
     )
     return redis.asyncio.Redis.from_pool(pool)
 
@@ -114,6 +119,10 @@ class RedisLimits:
     async def settle(self, scope: str, quota: Quota, *, reserved: int, used: int, seconds: float, granted_us: int) -> float:
         """See `ports.SharedLimits`."""
         return float(await self._run(scope, quota, "settle", reserved, used, seconds, granted_us))
+
+    async def resize(self, scope: str, quota: Quota, waiter_id: str, *, tokens: int) -> None:
+        """See `ports.SharedLimits`."""
+        await self._run(scope, quota, "resize", tokens, texts=(waiter_id,))
 
     async def postpone(self, scope: str, quota: Quota, *, by_us: int) -> None:
         """See `ports.SharedLimits`."""

@@ -23,18 +23,18 @@ RAISE = 0.25
 """A ceiling that held while more was refused is moved this part of the way."""
 FLOOR = 0.01
 """The factor never falls below this."""
-HOLD_US = 3.5 * SECOND_US
+HOLD_US = 4.0 * SECOND_US
 """The shortest time from a cut to the ceiling."""
-HOLD_CALLS = 14
+HOLD_CALLS = 16
 """The same, in calls at the ceiling's pace."""
 MAX_HOLD_US = 60 * SECOND_US
 AGE_PER_HOLD = 18
 """A ceiling that has held for so long is trusted for a part of that: who has met it all day need not try it every 10 s."""
-SAME = 0.35
+SAME = 0.5
 """A refusal this near to the ceiling is of the same ceiling."""
 KNOWN_PAUSE = 0.35
 """What is left of the pause after a refusal that only confirms a ceiling."""
-GROWTH = 0.3
+GROWTH = 0.5
 """How fast the curve leaves the ceiling: by this part in the first `hold_us` beyond it, by 8 times that in the second."""
 PROBE = 0.1
 """The step beyond the quota."""

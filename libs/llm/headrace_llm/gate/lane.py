@@ -1,6 +1,7 @@
 """One limit as this process sees it: its calls that wait, in the shared queue or, without Redis, in one of its own."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,15 @@ from headrace_llm.gate.pace import JITTER_US, SECOND_US, Quota, interval_us, spa
 from headrace_llm.gate.pump import Pump
 from headrace_llm.gate.turns import Waiter, order
 from headrace_llm.gate.waiting import Lateness, Place, Turn, Waiting
+from headrace_llm.history import MARGIN
 from headrace_llm.ports import Ask, Away, SharedLimits, Told
 
 CLOSE_S = 1.0
 """The longest wait, at the end, for what is being told."""
 REJOIN_S = 1.6
 """How long the shared limit rests when Redis is back: by then every process has noticed and uses its share no more."""
+RESIZE, MOST_RESIZED = 0.7, 256
+"""A reservation that could be smaller than this part of itself is made smaller; of so many calls at a time."""
 STALE_US = 400_000
 """A turn that is heard of so late, as the process was held up, is given back: a burst of late calls would be refused."""
 
@@ -81,7 +85,7 @@ class Lane:
         if self._in_time(turn):
             return turn
         metrics.GATE_STALE.inc()
-        self.note_unused(turn, rank=ask.priority - 1, tokens=ask.tokens)
+        self.note_unused(turn, rank=ask.priority - 1)
         turn = await self._turn(ask, weight, until)
         if not self._in_time(turn):
             self._lateness = Lateness()  # not this process was held up: the shared limit's clock has jumped
@@ -93,6 +97,7 @@ class Lane:
             id=f"{self._process}:{self._number}",
             number=self._number,
             ask=ask,
+            tokens=self._tokens(ask),
             weight=weight,
             age_us=round((ask.started_at or self._wall()) * SECOND_US),
             since=self._clock(),
@@ -105,18 +110,18 @@ class Lane:
             return await one.turn
         except asyncio.CancelledError:
             if one.went:
-                self.note_unused(one.turn.result(), rank=one.rank, tokens=ask.tokens)
+                self.note_unused(one.turn.result(), rank=one.rank)
             raise
         finally:
             self._end(one)
 
     def heard(self, told: Told) -> None:
         """The shared limit has let a call of this process through."""
-        one, turn = self.waiting.get(told.waiter_id), Turn(told.now_us, shared=True)
+        one, turn = self.waiting.get(told.waiter_id), Turn(told.now_us, shared=True, tokens=told.tokens)
         if one is not None and not one.turn.done():
             one.turn.set_result(turn)
         else:  # it has left meanwhile
-            self.note_unused(turn, rank=told.rank, tokens=told.tokens)
+            self.note_unused(turn, rank=told.rank)
 
     def note_settled(self, turn: Turn, *, reserved: int, used: int, seconds: float) -> None:
         """Tell what a call used, without waiting."""
@@ -133,15 +138,15 @@ class Lane:
             )  # fmt: skip
             self._pump.look_in(rest_us)
 
-    def note_unused(self, turn: Turn, *, rank: int, tokens: int) -> None:
+    def note_unused(self, turn: Turn, *, rank: int) -> None:
         """Tell that a call which was let through was never sent, without waiting."""
         if turn.shared:
             if self._shared is not None and self.up:
-                told = self._shared.give_back(self.scope, self.quota, rank=rank, tokens=tokens, granted_us=turn.now_us)
+                told = self._shared.give_back(self.scope, self.quota, rank=rank, tokens=turn.tokens, granted_us=turn.now_us)
                 self._note(self._freeing(told))
         elif self._own is not None:
             rest_us = self._own.give_back(
-                rank=rank, tokens=tokens, granted_us=turn.now_us, now_us=self._now_us(), deliver=self._deliver
+                rank=rank, tokens=turn.tokens, granted_us=turn.now_us, now_us=self._now_us(), deliver=self._deliver
             )
             self._pump.look_in(rest_us)
 
@@ -242,15 +247,15 @@ class Lane:
 
     def _waiter(self, one: Waiting, *, latest_us: int, place: str) -> Waiter:
         ask = one.ask
-        return Waiter(one.id, one.rank, ask.tenant_id, one.weight, place, ask.tokens, latest_us)
+        return Waiter(one.id, one.rank, ask.tenant_id, one.weight, place, one.tokens, latest_us)
 
     def _entered(self, one: Waiting, entered: Entered, place: Place) -> None:
         """What became of a call in a queue, where it may not wait any more."""
         here = one.place is place and not one.turn.done()
         if entered.granted:
-            turn = Turn(entered.now_us, shared=place is Place.SHARED)
+            turn = Turn(entered.now_us, shared=place is Place.SHARED, tokens=one.tokens)
             if one.turn.done():
-                self.note_unused(turn, rank=one.rank, tokens=one.ask.tokens)
+                self.note_unused(turn, rank=one.rank)
             else:
                 one.turn.set_result(turn)
         elif entered.refused:
@@ -297,7 +302,7 @@ class Lane:
         one = self.waiting.get(waiter.id)
         if one is None or one.turn.done():
             return False
-        one.turn.set_result(Turn(self._now_us(), shared=False))
+        one.turn.set_result(Turn(self._now_us(), shared=False, tokens=waiter.tokens))
         return True
 
     async def _pump_once(self) -> float:
@@ -323,7 +328,27 @@ class Lane:
 
     async def _sync(self) -> None:
         await self._find_missing()
+        await self._resize()
         await telling.tell(self._in_order(Place.SHARED, Place.OWN), self._standings, now=self._clock())
+
+    def _tokens(self, ask: Ask) -> int:
+        """What to reserve for a call: as much as it says, but no more for its answer than calls were seen to need."""
+        known = self.view().tokens_per_call
+        if known <= 0:
+            return ask.tokens
+        return min(ask.tokens, ask.tokens - ask.guess + math.ceil(known * MARGIN))
+
+    async def _resize(self) -> None:
+        """Reserve less for calls that came when nobody knew how long answers are: else they would hold up the limit."""
+        waiting = [one for one in self._in_order(Place.SHARED, Place.OWN) if one.ask.guess][:MOST_RESIZED]
+        for one in waiting:
+            tokens = self._tokens(one.ask)
+            if tokens < one.tokens * RESIZE:
+                one.tokens = tokens
+                if one.place is Place.SHARED and self._shared is not None and self.up:
+                    await self._shared.resize(self.scope, self.quota, one.id, tokens=tokens)
+                elif self._own is not None:
+                    self._own.turns.resize(one.id, tokens)
 
     async def _standings(self, ids: Sequence[str]) -> Sequence[Standing | None]:
         if self.up and self._shared is not None:

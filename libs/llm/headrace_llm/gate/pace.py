@@ -12,12 +12,12 @@ MINUTE_US = 60 * SECOND_US
 
 HEADROOM = 0.002
 """Intervals are longer than the quota asks by this part of themselves."""
-JITTER_US = 25_000
+JITTER_US = 20_000
 """How much later than its grant a call may reach the provider."""
 TOKENS_LATENESS_US = 250_000
 """How far tokens may run ahead of their even pace: a quarter of a second's worth, which a provider's burst absorbs."""
-LATENESS_US = 20_000
-"""How late a grant may be made without moving those behind it."""
+LATENESS_US, LEAST_LATENESS_US = 20_000, 8_000
+"""How late a grant may be made without moving those behind it: what a provider's burst absorbs, or a bit of the jitter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def tolerance_us(quota: Quota, factor: float) -> float:
     if quota.rpm <= 0:
         return 0.0
     even = MINUTE_US / (quota.rpm * factor)
-    return (quota.burst - 1) * even + min(LATENESS_US, spare_us(even) / 2)
+    return (quota.burst - 1) * even + max(LEAST_LATENESS_US, min(LATENESS_US, spare_us(even) / 2))
 
 
 def tokens_us(quota: Quota, factor: float, tokens: float) -> float:

@@ -17,6 +17,10 @@ from headrace_llm.gate.waiting import Turn
 from headrace_llm.ports import Ask, Away, Grant, SharedLimits, Told
 from headrace_llm.registry import ModelEntry, Registry
 
+SETTLE_S = 6.0
+"""After an outage, how long the processes that were known before it still count."""
+CLOSE_S, CLOSE_TRIES = 0.5, 20
+"""How often the link is told to end, and for how long each time: a client may swallow being cancelled."""
 BEAT_S = 1.0
 """How often this process says that it lives, and looks at the limits."""
 
@@ -55,6 +59,8 @@ class PacedGate:
         self._fleet = Fleet(max(1, round(1 / fallback_share)), 0)
         self._down = asyncio.Event()
         self._tickets = 0
+        self._settled_at = 0.0
+        self._closing = False
         self._linking: asyncio.Task[None] | None = None
         self._entered: dict[str, dict[int, float]] = {entry.id: {} for entry in registry.models.values()}
         self._lanes: dict[str, Lane] = {}
@@ -100,7 +106,7 @@ class PacedGate:
             del entered[ticket]
         waited_s = self._clock() - started
         metrics.GATE_WAIT_SECONDS.labels(model.id).observe(waited_s)
-        return Grant(model, ask.tokens, waited_s, turn.now_us, ask.priority - 1, turn.shared)
+        return Grant(model, turn.tokens, waited_s, turn.now_us, ask.priority - 1, turn.shared)
 
     def settle(self, grant: Grant, *, actual_tokens: int | None, seconds: float) -> None:
         """See `ports.Gate`."""
@@ -110,7 +116,7 @@ class PacedGate:
 
     def give_back(self, grant: Grant) -> None:
         """See `ports.Gate`."""
-        self._lanes[grant.model.scope].note_unused(_turn(grant), rank=grant.rank, tokens=grant.tokens)
+        self._lanes[grant.model.scope].note_unused(_turn(grant), rank=grant.rank)
 
     async def throttled(self, grant: Grant, *, retry_after_s: float | None) -> None:
         """See `ports.Gate`."""
@@ -126,9 +132,12 @@ class PacedGate:
     async def close(self) -> None:
         """End the link; let what has yet to be told be told."""
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
-        if self._linking is not None:
+        self._closing = True
+        for _ in range(CLOSE_TRIES):
+            if self._linking is None or self._linking.done():
+                break
             self._linking.cancel()
-            await asyncio.gather(self._linking, return_exceptions=True)
+            await asyncio.wait((self._linking,), timeout=CLOSE_S)
 
     def _signals(self, entry: ModelEntry) -> ModelSignals:
         lane = self._lanes[entry.scope]
@@ -162,7 +171,7 @@ class PacedGate:
 
     async def _link(self, shared: SharedLimits, first: asyncio.Event) -> None:
         """Keep up the connection that grants are heard on; come back when it was lost."""
-        while True:
+        while not self._closing:
             try:
                 async with shared.listen(self._heard) as hearing:
                     await self._beat(shared)
@@ -176,7 +185,7 @@ class PacedGate:
 
     async def _stay(self, shared: SharedLimits, hearing: "asyncio.Future[None]") -> None:
         """Beat until the link is lost. Raises `Away`."""
-        while True:
+        while not self._closing:
             down = asyncio.ensure_future(self._down.wait())
             try:
                 await asyncio.wait((down, hearing), timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -192,7 +201,9 @@ class PacedGate:
     async def _beat(self, shared: SharedLimits) -> None:
         alive = await shared.beat()
         if self._process in alive:
-            self._fleet = Fleet(len(alive), alive.index(self._process))
+            # Who comes back first sees itself alone: until the others have had their time, they still count.
+            least = self._fleet.size if self._clock() < self._settled_at else 1
+            self._fleet = Fleet(max(len(alive), least), alive.index(self._process))
         for lane in self._lanes.values():
             await lane.look()
 
@@ -200,7 +211,7 @@ class PacedGate:
         self._down.clear()
         if self._up:
             return
-        self._up = True
+        self._up, self._settled_at = True, self._clock() + SETTLE_S
         metrics.GATE_FALLBACK.set(0)
         log.info("gate_recovered")
         for lane in self._lanes.values():
@@ -228,4 +239,4 @@ def effective_rpm(quota: Quota, factor: float, tokens_per_call: float) -> float:
 
 
 def _turn(grant: Grant) -> Turn:
-    return Turn(grant.granted_us, grant.shared)
+    return Turn(grant.granted_us, grant.shared, grant.tokens)

@@ -10,7 +10,7 @@ what waits for them, then as they came.
 import bisect
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SHARES = (0.0, 0.2, 0.1)
 """The guaranteed part of the grants of interactive (which needs none), standard and background calls."""
@@ -117,6 +117,12 @@ class Turns:
         line.weights[waiter.tenant] = waiter.weight
         bisect.insort(line.waiting[waiter.tenant], waiter.order)
         self._waiters[waiter.id] = waiter
+
+    def resize(self, waiter_id: str, tokens: int) -> None:
+        """Correct the tokens of a call that waits, if it does."""
+        waiter = self._waiters.get(waiter_id)
+        if waiter is not None:
+            self._waiters[waiter_id] = replace(waiter, tokens=tokens)
 
     def leave(self, waiter_id: str) -> bool:
         """Take a call out; False when it is not there."""

@@ -25,6 +25,8 @@ class Turn:
 
     now_us: int
     shared: bool
+    tokens: int = 0
+    """What was reserved for it."""
 
 
 class Lateness:
@@ -47,6 +49,8 @@ class Waiting:
     id: str
     number: int
     ask: Ask
+    tokens: int
+    """What is to be reserved, as far as is known now."""
     weight: float
     age_us: int
     since: float

@@ -1,5 +1,5 @@
-local HEADROOM, JITTER, LATENESS, TOKENS_LATENESS = 0.002, 25000, 20000, 250000
-local FLOOR, GROWTH = 0.01, 0.3
+local HEADROOM, JITTER, LATENESS, LEAST_LATENESS, TOKENS_LATENESS = 0.002, 20000, 20000, 8000, 250000
+local FLOOR, GROWTH = 0.01, 0.5
 
 -- pace.py
 local function interval(f)
@@ -10,7 +10,7 @@ end
 local function tolerance(f)
   if rpm <= 0 then return 0.0 end
   local even = MINUTE / (rpm * f)
-  return (burst - 1) * even + min(LATENESS, max(0.0, SECOND - even) / 2)
+  return (burst - 1) * even + max(LEAST_LATENESS, min(LATENESS, max(0.0, SECOND - even) / 2))
 end
 local function tokens_time(f, tokens)
   if tpm <= 0 then return 0.0 end
@@ -32,8 +32,8 @@ end
 
 local function learning()
   local CUT, BACK, LOWER, RAISE = 0.75, 0.9, 0.93, 0.25
-  local HOLD, HOLD_CALLS, MAX_HOLD, AGE_PER_HOLD = 3.5 * SECOND, 14, 60 * SECOND, 18
-  local SAME, KNOWN_PAUSE = 0.35, 0.35
+  local HOLD, HOLD_CALLS, MAX_HOLD, AGE_PER_HOLD = 4.0 * SECOND, 16, 60 * SECOND, 18
+  local SAME, KNOWN_PAUSE = 0.5, 0.35
   local PROBE, PROBE_US, PROBE_CALLS, MAX_PROBE_WAIT, MOST = 0.1, 8 * SECOND, 16, 64, 20
 
   local function met(used) return s.cut_at > 0 and math.abs(used - s.ceiling) <= SAME * s.ceiling end

@@ -161,6 +161,15 @@ elseif operation == 'missing' then
     if call('HEXISTS', base .. ':w', ARGV[i]) == 0 then lost[#lost + 1] = ARGV[i] end
   end
   return lost
+elseif operation == 'resize' then
+  -- tokens; id
+  local w = turns and turns.read(ARGV[4])
+  if w then
+    w.tokens = n1
+    turns.write(w)
+  end
+  save()
+  return 1
 elseif operation == 'postpone' then
   -- by how much
   s.requests_us = s.requests_us + n1

@@ -26,6 +26,10 @@ local function queue()
       s['depth' .. rank], s['now' .. rank], s['credit' .. rank] = 0, 0, 0
     end
   end
+  local function write(w)
+    local text = format('%d|%.17g|%.0f|%.0f|%s|', w.rank, w.weight, w.tokens, w.latest, w.order) .. w.tenant
+    call('HSET', base .. ':w', w.id, text)
+  end
   local function join(w)
     local rank, tenant = w.rank, w.tenant
     local _, count = of_tenant(rank, tenant)
@@ -36,7 +40,7 @@ local function queue()
     end
     call('HSET', base .. ':m' .. rank, tenant, exact(w.weight) .. '|' .. count + 1)
     call('ZADD', base .. ':q' .. rank, 0, prefix_of(tenant) .. w.order)
-    call('HSET', base .. ':w', w.id, format('%d|%.17g|%.0f|%.0f|%s|', rank, w.weight, w.tokens, w.latest, w.order) .. tenant)
+    write(w)
     s['depth' .. rank] = s['depth' .. rank] + 1
   end
   local function leave(w, time) -- time: the tenant's virtual time from now on, when that changes
@@ -149,6 +153,6 @@ local function queue()
     end
   end
   return {
-    forget = forget, read = read, join = join, leave = leave, first = first, charge = charge, ahead = ahead, places = places,
+    forget = forget, read = read, write = write, join = join, leave = leave, first = first, charge = charge, ahead = ahead, places = places,
   }
 end
