@@ -1,0 +1,1 @@
+"""headrace_simulator in virtual time."""
