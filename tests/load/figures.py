@@ -52,7 +52,7 @@ def figures(run: Run) -> Figures:
         refused_share=books["refused"] / max(1, books["arrivals"]),
         calls_per_useful=books["arrivals"] / max(1, len(useful)),
         told_at_once=sum(one.seconds <= AT_ONCE_S for one in away) / len(away) if away else 1.0,
-        outcomes=Counter(one.outcome for one in run.records),
+        outcomes=Counter(one.outcome for one in run.records) + Counter({"processes stuck": run.stuck}),
         gap_s=books["gap_max_s"],
         most_in_1s=books["arrivals_max_1s"],
     )

@@ -26,8 +26,8 @@ READY_S = 90.0
 """For four processes to import LiteLLM on a busy machine."""
 LEAD_S = 0.5
 """From "go" to the first call."""
-END_S = 75.0
-"""How long a worker may take to end after its time: the longest deadline and some."""
+END_S = 10.0
+"""How long a worker may take to end after its last call."""
 
 Event = tuple[float, Callable[["Stage"], None]]
 """Something that is done so many seconds after the start."""
@@ -61,6 +61,8 @@ class Run:
     """The same when the last caller had ended."""
     cpu_s: float
     """Of the workers together."""
+    stuck: int
+    """Workers that did not end when all their calls had, and were killed."""
 
 
 @dataclass
@@ -92,13 +94,14 @@ class Stage:
                 happens(self)
             _sleep_until(begin + plan.seconds - 0.05)
             books = self._report()
-            cpu_s = _end(self._workers, begin + plan.seconds + END_S)
+            longest = max(flow.deadline_s for flow in plan.flows) if plan.drain else 0.0
+            cpu_s, stuck = _end(self._workers, begin + plan.seconds + longest + END_S)
         finally:
             for one in self._workers:
                 one.kill()
                 one.wait()
         records = [Record(**json.loads(line)) for out in outs if out.exists() for line in out.read_text().splitlines()]
-        return Run(plan, records, books, self._report(), cpu_s)
+        return Run(plan, records, books, self._report(), cpu_s, stuck)
 
     def kill_worker(self, number: int) -> None:
         """kill -9."""
@@ -192,16 +195,21 @@ def _await_ready(worker: subprocess.Popen[str], home: Path) -> None:
         raise RuntimeError(f"a worker is not ready:\n{logs}")
 
 
-def _end(workers: Sequence[subprocess.Popen[str]], until: float) -> float:
-    """Wait for all to end, and return their CPU seconds. One that does not end in time is a failure of the show."""
-    before = os.times()
+def _end(workers: Sequence[subprocess.Popen[str]], until: float) -> tuple[float, int]:
+    """Wait for all to end, and return their CPU seconds and how many had to be killed."""
+    before, stuck = os.times(), 0
     for one in workers:
         with contextlib.suppress(BrokenPipeError):
             assert one.stdin is not None
             one.stdin.close()
-        one.wait(max(0.1, until - time.time()))
+        try:
+            one.wait(max(0.1, until - time.time()))
+        except subprocess.TimeoutExpired:
+            stuck += 1
+            one.kill()
+            one.wait()
     after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return after.children_user + after.children_system - before.children_user - before.children_system, stuck
 
 
 def _sleep_until(at: float) -> None:
