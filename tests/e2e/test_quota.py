@@ -3,12 +3,10 @@
 `python -m tests.load.quota` shows more, and measures; here only what no busy machine can undo is asserted.
 """
 
-from collections import Counter
-
 from tests.load import clients, overload, stage
 from tests.load.figures import figures
 
-SECONDS, DEADLINE_S = 20.0, 30.0
+SECONDS, DEADLINE_S = 20.0, 10.0
 
 
 def test_under_ten_times_too_much_demand_the_quota_is_used_and_the_provider_refuses_almost_nobody() -> None:
@@ -20,8 +18,6 @@ def test_under_ten_times_too_much_demand_the_quota_is_used_and_the_provider_refu
     seen = figures(run)
     assert seen.refused_share < 0.03
     assert seen.used > 0.8
-    # Whoever was let through got an answer in time, and the others were told: nobody was forgotten.
-    assert Counter(seen.outcomes).keys() <= {"useful", "refused", "cut"} | (
-        {"late"} if seen.outcomes["late"] <= 3 else set()
-    )
-    assert seen.outcomes["refused"] > seen.useful
+    # Whoever was not let through was told: nobody was forgotten, and nobody's process hangs.
+    assert seen.outcomes.keys() <= {"useful", "refused", "late", "cut"}
+    assert seen.outcomes["refused"] > 2 * seen.useful > 20 * seen.outcomes.get("late", 0)
