@@ -11,7 +11,7 @@ SECONDS, DEADLINE_S = 20.0, 10.0
 
 def test_under_ten_times_too_much_demand_the_quota_is_used_and_the_provider_refuses_almost_nobody() -> None:
     plan = overload.plan(
-        overload.CASES["per second"], variant=clients.OURS, seconds=SECONDS, deadline_s=DEADLINE_S, workers=2
+        overload.CASES["per second"], variant=clients.OURS, seconds=SECONDS, deadline_s=DEADLINE_S, shares=(0.5, 0.5)
     )
     with stage.running() as running:
         run = running.run(plan)

@@ -5,6 +5,8 @@ from tests.load.figures import Figures, figures
 from tests.load.overload import CASES, plan
 from tests.load.stage import Stage
 
+SHARES = (0.94, 0.02, 0.02, 0.02)
+"""Of the calls, each process's: a run's calls come from one process, and so load is never even."""
 NAMES = {
     clients.OURS: "the gate",
     "fifo": "first come first served, deadlines unseen",
@@ -21,7 +23,7 @@ def show(stage: Stage, *, seconds: float, deadline_s: float) -> bool:
     )
     seen: dict[str, Figures] = {}
     for variant, name in NAMES.items():
-        run = stage.run(plan(case, variant=variant, seconds=seconds, deadline_s=deadline_s))
+        run = stage.run(plan(case, variant=variant, seconds=seconds, deadline_s=deadline_s, shares=SHARES))
         seen[variant] = figures(run)
         tables.add_figures(made, name, seen[variant])
     tables.console.print(made)

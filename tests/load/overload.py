@@ -7,9 +7,10 @@ from typing import Any
 from tests.load import clients, tables
 from tests.load.figures import figures
 from tests.load.stage import Plan, Stage
-from tests.load.traffic import Flow
+from tests.load.traffic import WORKERS, Flow
 
 TIMES = 10
+EVEN = (1 / WORKERS,) * WORKERS
 TOKENS_PER_CALL = 57
 """What a call of ours has on average, prompt and answer."""
 PROVIDER: Mapping[str, Any] = {
@@ -44,12 +45,12 @@ CASES = {
 }
 
 
-def plan(case: Case, *, variant: str, seconds: float, deadline_s: float, workers: int = 4) -> Plan:
+def plan(case: Case, *, variant: str, seconds: float, deadline_s: float, shares: tuple[float, ...] = EVEN) -> Plan:
     """One run of a case."""
     limits = {"rpm": case.rpm, **({"tpm": case.tpm} if case.tpm else {})}
     offered = TIMES * min(case.rpm, case.tpm / TOKENS_PER_CALL if case.tpm else case.rpm) / 60
     flow = Flow("load", offered, deadline_s=deadline_s)
-    return Plan(variant, (flow,), seconds, {**PROVIDER, **limits, **case.provider}, limits, workers=workers)
+    return Plan(variant, (flow,), seconds, {**PROVIDER, **limits, **case.provider}, limits, shares=shares)
 
 
 def show(stage: Stage, names: Sequence[str], variants: Sequence[str], *, seconds: float, deadline_s: float) -> bool:

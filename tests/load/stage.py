@@ -44,7 +44,8 @@ class Plan:
     """The simulator's settings."""
     limits: Mapping[str, Any]
     """What the clients are told of the quota."""
-    workers: int = WORKERS
+    shares: tuple[float, ...] = (1 / WORKERS,) * WORKERS
+    """Of the calls, each worker's."""
     drain: bool = False
     events: Sequence[Event] = ()
 
@@ -79,7 +80,7 @@ class Stage:
     def run(self, plan: Plan) -> Run:
         """Do one run from an empty Redis and new books."""
         self._reset(plan)
-        outs = [self.home / f"records-{at}" for at in range(plan.workers)]
+        outs = [self.home / f"records-{at}" for at in range(len(plan.shares))]
         self._workers = [self._spawn(plan, at, out) for at, out in enumerate(outs)]
         try:
             for one in self._workers:
@@ -147,7 +148,7 @@ class Stage:
             seconds=plan.seconds,
             worker=number,
             out=str(out),
-            workers=plan.workers,
+            share=plan.shares[number],
             drain=plan.drain,
         )
         with (self.home / f"worker-{number}.log").open("ab") as log:

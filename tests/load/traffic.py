@@ -39,7 +39,8 @@ class Orders:
     worker: int
     out: str
     """Where its records go, a line each."""
-    workers: int = WORKERS
+    share: float = 1 / WORKERS
+    """Of the calls, this worker's."""
     drain: bool = False
     """Whether to wait for every call's end; else they are cancelled when the time is over."""
     seed: int = 1
@@ -97,7 +98,7 @@ def _poisson(orders: Orders, flow: Flow) -> Iterator[float]:
     random = Random(f"{orders.seed}/{orders.worker}/{flow.name}")
     now = 0.0
     while flow.per_s > 0:
-        now += random.expovariate(flow.per_s / orders.workers)
+        now += random.expovariate(flow.per_s * orders.share)
         if now >= orders.seconds:
             return
         yield now
