@@ -1,6 +1,7 @@
 """Shows what becomes of a quota under load: `python -m tests.load.quota SHOW`. Ends with 1 when something did not hold."""
 
 import argparse
+import signal
 import sys
 
 from tests.load import ablation, clients, drop, faults, overload, stage, turns
@@ -12,6 +13,7 @@ DROPS = {"drop": drop.drop, "too-high": drop.too_high, "too-low": drop.too_low}
 def main() -> int:
     """Run the show that is asked for."""
     chosen = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # which ends what was started
     with stage.running() as running:
         return 0 if _run(running, chosen) else 1
 
