@@ -1,0 +1,218 @@
+"""The processes of a show: a Valkey, the simulated provider, the callers. Everything ends with the block, by its pid."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+from headrace_cli.embedded import program, valkey
+
+from tests.load.traffic import WORKERS, Flow, Orders, Record
+
+READY_S = 90.0
+"""For four processes to import LiteLLM on a busy machine."""
+LEAD_S = 0.5
+"""From "go" to the first call."""
+END_S = 20.0
+"""How long a worker may take to end after its last call."""
+
+Event = tuple[float, Callable[["Stage"], None]]
+"""Something that is done so many seconds after the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run."""
+
+    variant: str
+    flows: tuple[Flow, ...]
+    seconds: float
+    provider: Mapping[str, Any]
+    """The simulator's settings."""
+    limits: Mapping[str, Any]
+    """What the clients are told of the quota."""
+    shares: tuple[float, ...] = (1 / WORKERS,) * WORKERS
+    """Of the calls, each worker's."""
+    drain: bool = False
+    events: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it."""
+
+    plan: Plan
+    records: list[Record]
+    books: Mapping[str, Any]
+    """The simulator's report when the time was over."""
+    final: Mapping[str, Any]
+    """The same when the last caller had ended."""
+    cpu_s: float
+    """Of the workers together."""
+    stuck: int
+    """Workers that did not end when all their calls had, and were killed."""
+
+
+@dataclass
+class Stage:
+    """What is running."""
+
+    home: Path
+    provider_url: str
+    redis_url: str
+    _valkey: program.Program
+    _server: subprocess.Popen[bytes]
+    _workers: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def run(self, plan: Plan) -> Run:
+        """Do one run from an empty Redis and new books."""
+        self._reset(plan)
+        outs = [self.home / f"records-{at}" for at in range(len(plan.shares))]
+        self._workers = [self._spawn(plan, at, out) for at, out in enumerate(outs)]
+        try:
+            for one in self._workers:
+                _await_ready(one, self.home)
+            begin = time.time() + LEAD_S
+            for one in self._workers:
+                assert one.stdin is not None
+                one.stdin.write(f"{begin}\n")
+                one.stdin.flush()
+            for at, happens in sorted(plan.events, key=lambda event: event[0]):
+                _sleep_until(begin + at)
+                happens(self)
+            _sleep_until(begin + plan.seconds - 0.05)
+            books = self._report()
+            longest = max(flow.deadline_s for flow in plan.flows) if plan.drain else 0.0
+            cpu_s, stuck = _end(self._workers, begin + plan.seconds + longest + END_S)
+        finally:
+            for one in self._workers:
+                one.kill()
+                with contextlib.suppress(BrokenPipeError), one:  # which closes its pipes and waits for it
+                    pass
+        records = [Record(**json.loads(line)) for out in outs if out.exists() for line in out.read_text().splitlines()]
+        return Run(plan, records, books, self._report(), cpu_s, stuck)
+
+    def kill_worker(self, number: int) -> None:
+        """kill -9."""
+        self._workers[number].kill()
+
+    def stop_redis(self) -> None:
+        """End it as an operator would."""
+        program.stop(self._valkey, self._server)
+
+    def start_redis(self) -> None:
+        """Start it again with its data."""
+        log = self.home / "valkey.log"
+        self._server = program.spawn(self._valkey, log)
+        program.wait_ready(self._valkey, self._server, log)
+
+    def close(self) -> None:
+        """End Redis, whichever runs now."""
+        program.stop(self._valkey, self._server)
+
+    def _reset(self, plan: Plan) -> None:
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+        with httpx.Client(base_url=self.provider_url, timeout=10) as http:
+            http.delete("/control").raise_for_status()
+            http.put("/control", json=dict(plan.provider)).raise_for_status()
+            http.post("/control/reset").raise_for_status()
+        for old in self.home.glob("records-*"):
+            old.unlink()
+
+    def _report(self) -> Mapping[str, Any]:
+        with httpx.Client(base_url=self.provider_url, timeout=10) as http:
+            answer: Mapping[str, Any] = http.get("/report", params={"series_s": 3600}).json()
+            return answer
+
+    def _spawn(self, plan: Plan, number: int, out: Path) -> subprocess.Popen[str]:
+        orders = Orders(
+            variant=plan.variant,
+            provider_url=self.provider_url,
+            redis_url=self.redis_url,
+            limits=plan.limits,
+            flows=plan.flows,
+            seconds=plan.seconds,
+            worker=number,
+            out=str(out),
+            share=plan.shares[number],
+            drain=plan.drain,
+        )
+        with (self.home / f"worker-{number}.log").open("ab") as log:
+            return subprocess.Popen(
+                (sys.executable, "-m", "tests.load.worker", orders.to_json()),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+            )
+
+
+@contextmanager
+def running() -> Iterator[Stage]:
+    """Start Valkey and the simulator. The folder of their logs is kept when LOAD_KEEP names a place for it."""
+    with tempfile.TemporaryDirectory(prefix="headrace-load-") as folder:
+        home = Path(folder)
+        cache, port = program.free_port(), program.free_port()
+        prepared = valkey.prepare(home / "valkey", cache, home / "password")
+        argv = (sys.executable, "-m", "headrace_simulator", "--port", str(port))
+        simulator = program.Program(name="simulator", argv=argv, ready=partial(program.accepts, port))
+        with program.running(simulator, home / "simulator.log"):
+            log = home / "valkey.log"
+            stage = Stage(
+                home,
+                f"http://127.0.0.1:{port}",
+                valkey.url(cache, home / "password"),
+                prepared,
+                program.spawn(prepared, log),
+            )
+            try:
+                program.wait_ready(prepared, stage._server, log)
+                yield stage
+            finally:
+                stage.close()
+                if kept := os.environ.get("LOAD_KEEP"):
+                    shutil.copytree(home, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("valkey", "password"))
+
+
+def _await_ready(worker: subprocess.Popen[str], home: Path) -> None:
+    assert worker.stdout is not None
+    readable, _, _ = select.select([worker.stdout], [], [], READY_S)
+    if not readable or worker.stdout.readline().strip() != "ready":
+        logs = "\n".join(path.read_text()[-2000:] for path in sorted(home.glob("worker-*.log")))
+        raise RuntimeError(f"a worker is not ready:\n{logs}")
+
+
+def _end(workers: Sequence[subprocess.Popen[str]], until: float) -> tuple[float, int]:
+    """Wait for all to end, and return their CPU seconds and how many had to be killed."""
+    before, stuck = os.times(), 0
+    for one in workers:
+        with contextlib.suppress(BrokenPipeError):
+            assert one.stdin is not None
+            one.stdin.close()
+        try:
+            one.wait(max(0.1, until - time.time()))
+        except subprocess.TimeoutExpired:
+            stuck += 1
+            one.kill()
+            one.wait()
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system, stuck
+
+
+def _sleep_until(at: float) -> None:
+    time.sleep(max(0.0, at - time.time()))
