@@ -10,12 +10,12 @@ MARGIN = 1.25
 QUANTILE = 0.995
 """The part of calls that are done within `needed_s`. Under overload all wait as long as they may: the rest is too late."""
 STEP = 1.1
-"""Ratio of a bucket's bounds; times are known to that precision."""
+"""Ratio of a bucket's bounds; times are known to that precision, and taken a bucket longer."""
 LEAST_S = 0.01
 MEMORY = 0.998
 """What each call leaves of the weight of those before: some five hundred are remembered."""
 FEW = 20
-"""With fewer calls than that, the longest is taken, and a bucket more."""
+"""With fewer calls than that, the longest is taken."""
 MOST_KINDS = 256
 """Kinds of calls that are kept apart; more share what is known of their model."""
 
@@ -49,7 +49,7 @@ class _Times:
         for bucket in sorted(self.weights, reverse=True):
             rest -= self.weights[bucket]
             if rest < 0:
-                return LEAST_S * float(STEP**bucket)
+                return LEAST_S * float(STEP ** (bucket + 1))
         raise AssertionError("unreachable: the weights add up to more than a part of them")
 
 

@@ -17,7 +17,8 @@ def test_almost_every_call_is_done_within_what_it_is_said_to_need() -> None:
     times = [chance.lognormvariate(1, 0.5) for _ in range(2000)]
     needed = learnt(times[:1000]).needed_s("m")
     late = sum(one > needed for one in times[1000:]) / 1000
-    assert 0 < late < 0.015
+    assert late < 0.01
+    assert needed < 2 * max(times[:1000])
 
 
 @given(st.lists(st.floats(0.02, 600), min_size=1, max_size=19))
@@ -27,7 +28,7 @@ def test_of_few_calls_the_longest_counts(times: list[float]) -> None:
 
 def test_what_was_long_ago_fades() -> None:
     history = learnt([100.0] * 300 + [1.0] * 4000)
-    assert history.needed_s("m") < 1.2
+    assert history.needed_s("m") < 1.25
     assert history.expected_s("m") < 1.1
 
 
@@ -35,7 +36,7 @@ def test_kinds_of_calls_are_kept_apart_and_a_new_kind_is_like_its_model() -> Non
     history = learnt([1.0] * 30, purpose="route")
     for _ in range(30):
         history.learn("m", completion_tokens=10, seconds=20.0, purpose="compose")
-    assert history.needed_s("m", "route") < 1.2
+    assert history.needed_s("m", "route") < 1.25
     assert history.needed_s("m", "compose") >= 20
     assert history.needed_s("m", "never seen") >= 20
     assert history.needed_s("other", "route") == 0
