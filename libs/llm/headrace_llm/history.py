@@ -14,8 +14,9 @@ STEP = 1.1
 LEAST_S = 0.01
 MEMORY = 0.998
 """What each call leaves of the weight of those before: some five hundred are remembered."""
-FEW = 20
-"""With fewer calls than that, the longest is taken."""
+DOUBT = 2.0
+"""What is added, as a part, where few calls are known: this over the root of their number, `MOST_DOUBT` at the most."""
+MOST_DOUBT = 1.0
 MOST_KINDS = 256
 """Kinds of calls that are kept apart; more share what is known of their model."""
 
@@ -43,13 +44,12 @@ class _Times:
 
     def quantile(self) -> float:
         total = sum(self.weights.values())
-        if total < FEW * self.unit:
-            return LEAST_S * float(STEP ** (max(self.weights) + 1))
+        doubt = 1 + min(MOST_DOUBT, DOUBT / math.sqrt(total / self.unit))
         rest = total * (1 - QUANTILE)
         for bucket in sorted(self.weights, reverse=True):
             rest -= self.weights[bucket]
             if rest < 0:
-                return LEAST_S * float(STEP ** (bucket + 1))
+                return LEAST_S * float(STEP**bucket) * doubt
         raise AssertionError("unreachable: the weights add up to more than a part of them")
 
 

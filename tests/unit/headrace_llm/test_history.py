@@ -21,14 +21,23 @@ def test_almost_every_call_is_done_within_what_it_is_said_to_need() -> None:
     assert needed < 2 * max(times[:1000])
 
 
-@given(st.lists(st.floats(0.02, 600), min_size=1, max_size=19))
-def test_of_few_calls_the_longest_counts(times: list[float]) -> None:
-    assert max(times) <= learnt(times).needed_s("m") <= max(times) * STEP**2 * 1.001
+@given(st.lists(st.floats(0.02, 600), min_size=1, max_size=150))
+def test_of_few_calls_the_longest_counts_and_something_for_the_doubt(times: list[float]) -> None:
+    least = 1 + min(1.0, 2 / len(times) ** 0.5)
+    assert max(times) * least * 0.99 <= learnt(times).needed_s("m") <= max(times) * STEP * 2.1
+
+
+def test_of_a_few_dozen_calls_almost_all_later_ones_are_done_in_time() -> None:
+    chance, late = random.Random(2), 0
+    for _ in range(50):
+        needed = learnt([chance.lognormvariate(1, 0.4) for _ in range(30)]).needed_s("m")
+        late += sum(chance.lognormvariate(1, 0.4) > needed for _ in range(100))
+    assert late / 5000 < 0.01
 
 
 def test_what_was_long_ago_fades() -> None:
     history = learnt([100.0] * 300 + [1.0] * 4000)
-    assert history.needed_s("m") < 1.25
+    assert history.needed_s("m") < 1.3
     assert history.expected_s("m") < 1.1
 
 
@@ -36,7 +45,7 @@ def test_kinds_of_calls_are_kept_apart_and_a_new_kind_is_like_its_model() -> Non
     history = learnt([1.0] * 30, purpose="route")
     for _ in range(30):
         history.learn("m", completion_tokens=10, seconds=20.0, purpose="compose")
-    assert history.needed_s("m", "route") < 1.25
+    assert history.needed_s("m", "route") < 1.6
     assert history.needed_s("m", "compose") >= 20
     assert history.needed_s("m", "never seen") >= 20
     assert history.needed_s("other", "route") == 0
