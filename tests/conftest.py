@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import redis.asyncio
 from headrace_cli.embedded import model, postgres, program, valkey
 
 from tests.support.folders import open_folder
+
+# Begun in the background, this process and those that it starts would ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test states a time, and the same commit gives the same result; HYPOTHESIS_PROFILE=search looks for new examples.
 hypothesis.settings.register_profile(
