@@ -39,6 +39,9 @@ PATIENCE_S = 5.0
 CALLS = (1, 2, 3)
 SEED = 7
 
+LEARN_S = 30.0
+"""How long the first runs may take."""
+
 
 class Calling:
     """A pipeline whose runs ask the model one to three times, as their message says."""
@@ -124,7 +127,9 @@ async def _measure(http: httpx.AsyncClient, provider: OpenAiServer) -> None:
     clients = Clients(http, books)
     for _ in range(3):  # so that the kind is known
         await http.post("/api/tasks", json={"kind": "conversation", "message": "2 calls to learn from"})
-    await asyncio.sleep(3)
+    async with asyncio.timeout(LEARN_S):
+        while not (await http.get("/api/quota")).json()["kinds"]:
+            await asyncio.sleep(0.1)
     began = len(provider.requests)
     tasks = await clients.offer()
     used = (len(provider.requests) - began) / (RPM / 60 * OVERLOAD_S)
