@@ -6,9 +6,9 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
-MEMBERS := libs/contracts libs/runtime libs/llm libs/blueprint libs/postgres libs/simulator services/edge services/router services/planner services/executor services/rag cli
+MEMBERS := libs/contracts libs/runtime libs/llm libs/blueprint libs/postgres libs/simulator services/edge services/router services/planner services/executor services/rag operator cli
 PROTOS := $(shell find protos/headrace -name '*.proto')
-PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) cli/headrace_cli
+PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) operator/headrace_operator cli/headrace_cli
 
 ##@ Use
 .PHONY: help up down
@@ -31,8 +31,8 @@ $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$
 
 lock: install ## Resolve every pyproject.toml anew into requirements.lock
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --group dev \
-	  $(foreach p,contracts runtime llm blueprint postgres simulator,--no-emit-package headrace-$(p)) \
-	  pyproject.toml $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --output-file requirements.lock
+	  $(foreach p,contracts runtime llm blueprint postgres simulator operator,--no-emit-package headrace-$(p)) \
+	  pyproject.toml $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --extra kubernetes --output-file requirements.lock
 
 format: install ## Format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -1,0 +1,1 @@
+"""Scales executors by what the queue needs and the quota can feed."""
