@@ -71,7 +71,11 @@ class Both:
         numbers = struct.unpack(f"<{len(FIELDS)}d", stored)
         fields = dict(zip(FIELDS, numbers, strict=True))
         assert fields["requests_us"] == self.limiter.requests_us
-        assert fields["tokens_us"] == self.limiter.tokens_us
+        assert fields["tokens_us"] == self.limiter.tokens.even_us
+        kept: Any = await self.client.get(f"{key('s')}:l")
+        ledger = struct.unpack(f"<{len(kept or b'') // 8}d", kept or b"")
+        slices = [number for one in self.limiter.tokens.slices for number in one]
+        assert list(ledger) == ([self.limiter.tokens.before_us, *slices] if kept else slices)
         for rank, line in enumerate(self.limiter.turns.lines):
             assert fields[f"credit{rank}"] == line.credit
             assert fields[f"now{rank}"] == line.now

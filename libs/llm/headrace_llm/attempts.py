@@ -107,7 +107,7 @@ class Course:
         if remaining_s <= 0:
             raise CallTimeout(f"the deadline passed before {job.entry.id} could be asked")
         history = self._parts.history
-        answer = history.expected_tokens(job.entry.id, max_tokens=job.call.max_tokens)
+        answer = history.expected_tokens(job.entry.id, job.request.purpose, max_tokens=job.call.max_tokens)
         needed_s = history.needed_s(job.entry.id, job.request.purpose)
         expected_s = history.expected_s(job.entry.id)
         wait_s = waits.wait_budget_s(remaining_s=remaining_s, needed_s=needed_s, expected_s=expected_s)

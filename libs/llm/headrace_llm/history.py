@@ -1,12 +1,13 @@
 """What this process has learned of each model: how long its answers are and how long calls of a kind take."""
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-WEIGHT = 0.1
-"""How much the newest call moves an average."""
-MARGIN = 1.25
-"""Answers vary: this much more than the average is reserved."""
+WEIGHT = 0.02
+"""How much the newest call moves an average, once there were fifty: before, all count alike.
+
+What is reserved is the average and no more: calls in flight err both ways, and a margin on each would add up."""
 QUANTILE = 0.995
 """The part of calls that are done within `needed_s`. Under overload all wait as long as they may: the rest is too late."""
 STEP = 1.1
@@ -21,10 +22,17 @@ MOST_KINDS = 256
 """Kinds of calls that are kept apart; more share what is known of their model."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Average:
-    completion_tokens: float
-    seconds: float
+    completion_tokens: float = 0.0
+    seconds: float = 0.0
+    calls: int = 0
+
+    def add(self, completion_tokens: int, seconds: float) -> None:
+        self.calls += 1
+        weight = max(WEIGHT, 1 / self.calls)
+        self.completion_tokens += weight * (completion_tokens - self.completion_tokens)
+        self.seconds += weight * (seconds - self.seconds)
 
 
 @dataclass(slots=True)
@@ -54,22 +62,22 @@ class _Times:
 
 
 class History:
-    """Moving averages for each model, starting with what the settings guess, and the times of each kind of call."""
+    """Averages and times of each kind of call, and of each model, starting with what the settings guess."""
 
     def __init__(self, *, default_max_tokens: int) -> None:
         self._default = default_max_tokens
-        self._averages: dict[str, _Average] = {}
+        self._averages: dict[tuple[str, str], _Average] = {}
         self._times: dict[tuple[str, str], _Times] = {}
 
-    def expected_tokens(self, model: str, *, max_tokens: int) -> int:
+    def expected_tokens(self, model: str, purpose: str = "", *, max_tokens: int) -> int:
         """Tokens of an answer to reserve, never more than the caller allows."""
-        known = self._averages.get(model)
-        guess = self._default if known is None else round(known.completion_tokens * MARGIN) + 1
+        known = self._averages.get((model, purpose)) or self._averages.get((model, ""))
+        guess = self._default if known is None else max(1, round(known.completion_tokens))
         return min(guess, max_tokens)
 
     def expected_s(self, model: str) -> float:
         """Seconds that a call takes on average; 0 before the first."""
-        known = self._averages.get(model)
+        known = self._averages.get((model, ""))
         return known.seconds if known else 0.0
 
     def needed_s(self, model: str, purpose: str = "") -> float:
@@ -79,16 +87,17 @@ class History:
 
     def learn(self, model: str, *, completion_tokens: int, seconds: float, purpose: str = "") -> None:
         """Count a finished call in."""
-        known = self._averages.get(model, _Average(completion_tokens, seconds))
-        self._averages[model] = replace(
-            known,
-            completion_tokens=known.completion_tokens + WEIGHT * (completion_tokens - known.completion_tokens),
-            seconds=known.seconds + WEIGHT * (seconds - known.seconds),
-        )
+        for kind in _kept(self._averages, model, purpose):
+            self._averages.setdefault(kind, _Average()).add(completion_tokens, seconds)
         self.outlasted(model, seconds=seconds, purpose=purpose)
 
     def outlasted(self, model: str, *, seconds: float, purpose: str = "") -> None:
         """Learn that a call took that long, at least: it may have been broken off then."""
-        for kind in {(model, ""), (model, purpose)}:
-            if kind in self._times or len(self._times) < MOST_KINDS or not kind[1]:
-                self._times.setdefault(kind, _Times()).add(seconds)
+        for kind in _kept(self._times, model, purpose):
+            self._times.setdefault(kind, _Times()).add(seconds)
+
+
+def _kept(known: Mapping[tuple[str, str], object], model: str, purpose: str) -> list[tuple[str, str]]:
+    """What a call counts for: its model, and its kind while there is room for it."""
+    kinds = {(model, ""), (model, purpose)}
+    return [kind for kind in kinds if kind in known or len(known) < MOST_KINDS or not kind[1]]

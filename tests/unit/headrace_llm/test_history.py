@@ -64,4 +64,14 @@ def test_tokens_are_guessed_until_an_answer_has_come_and_never_beyond_what_is_al
     assert history.expected_tokens("m", max_tokens=500) == 100
     assert history.expected_tokens("m", max_tokens=50) == 50
     history.learn("m", completion_tokens=8, seconds=1)
-    assert history.expected_tokens("m", max_tokens=500) == 11
+    assert history.expected_tokens("m", max_tokens=500) == 8
+
+
+def test_tokens_are_expected_as_calls_of_the_same_kind_had_them() -> None:
+    history = History(default_max_tokens=100)
+    for long, short in ((300, 10), (340, 14), (320, 12)):
+        history.learn("m", completion_tokens=long, seconds=1, purpose="compose")
+        history.learn("m", completion_tokens=short, seconds=1, purpose="route")
+    assert history.expected_tokens("m", "compose", max_tokens=500) == 320
+    assert history.expected_tokens("m", "route", max_tokens=500) == 12
+    assert history.expected_tokens("m", "new", max_tokens=500) == 166

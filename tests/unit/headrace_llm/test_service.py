@@ -253,4 +253,4 @@ async def test_what_answers_use_is_learned() -> None:
     await world.models.complete(ask())
     await world.models.complete(ask())
     await world.models.complete(ask(max_tokens=3))
-    assert [tokens for tokens, _ in world.gate.acquired] == [1000, 6 + 11, 6 + 3]
+    assert [tokens for tokens, _ in world.gate.acquired] == [1000, 6 + 8, 6 + 3]

@@ -191,7 +191,7 @@ class RedisLimits:
 def script() -> str:
     """The text of the gate's script: its files, one after another."""
     folder = resources.files("headrace_llm.gate") / "script"
-    return "".join((folder / f"{part}.lua").read_text() for part in ("numbers", "adaptive", "turns", "limiter"))
+    return "".join((folder / f"{part}.lua").read_text() for part in ("numbers", "ledger", "adaptive", "turns", "limiter"))
 
 
 def key(scope: str) -> str:

@@ -12,11 +12,10 @@ from headrace_llm.errors import GateRefused
 from headrace_llm.gate import telling
 from headrace_llm.gate.adaptive import Adaptive
 from headrace_llm.gate.limiter import Entered, Limiter, Standing, View
-from headrace_llm.gate.pace import JITTER_US, SECOND_US, Quota, interval_us, spare_us
+from headrace_llm.gate.pace import JITTER_US, MINUTE_US, SECOND_US, Quota, interval_us, spare_us
 from headrace_llm.gate.pump import Pump
 from headrace_llm.gate.turns import Waiter, order
 from headrace_llm.gate.waiting import Lateness, Place, Turn, Waiting
-from headrace_llm.history import MARGIN
 from headrace_llm.ports import Ask, Away, SharedLimits, Told
 
 CLOSE_S = 1.0
@@ -332,11 +331,12 @@ class Lane:
         await telling.tell(self._in_order(Place.SHARED, Place.OWN), self._standings, now=self._clock())
 
     def _tokens(self, ask: Ask) -> int:
-        """What to reserve for a call: as much as it says, but no more for its answer than calls were seen to need."""
-        known = self.view().tokens_per_call
-        if known <= 0:
-            return ask.tokens
-        return min(ask.tokens, ask.tokens - ask.guess + math.ceil(known * MARGIN))
+        """What to reserve for a call: as much as it says, but no more for its answer than calls were seen to need.
+
+        While none was seen, that is what a provider's burst of a second pays: a guess must not hold up the limit for long.
+        """
+        known = self.view().tokens_per_call or self.quota.tpm * SECOND_US / MINUTE_US
+        return min(ask.tokens, ask.tokens - ask.guess + math.ceil(known)) if known > 0 else ask.tokens
 
     async def _resize(self) -> None:
         """Reserve less for calls that came when nobody knew how long answers are: else they would hold up the limit."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from headrace_llm.gate import adaptive, pace
 from headrace_llm.gate.adaptive import Adaptive
+from headrace_llm.gate.ledger import Ledger
 from headrace_llm.gate.pace import MINUTE_US, SECOND_US, Quota
 from headrace_llm.gate.turns import CLASSES, SHARES, Turns, Waiter
 
@@ -70,8 +71,8 @@ class Limiter:
         self.adaptive = known or Adaptive()
         self.requests_us = 0.0
         """When requests are even."""
-        self.tokens_us = 0.0
-        """When tokens are even."""
+        self.tokens = Ledger()
+        """What calls' tokens take up."""
         self.cool_us = 0.0
         """The end of the pause after a refusal."""
         self.tokens_per_call = 0.0
@@ -129,7 +130,7 @@ class Limiter:
         self._advance(now_us)
         factor = adaptive.charged(self.adaptive, now_us, granted_at=granted_us)
         self.requests_us -= self._interval(factor)
-        self.tokens_us -= pace.tokens_us(self.quota, factor, tokens)
+        self._correct(-pace.tokens_us(self.quota, factor, tokens), granted_us)
         self._counts[rank] = max(0.0, self._counts[rank] - 1)
         return self.pump(now_us=now_us, deliver=deliver)
 
@@ -139,7 +140,7 @@ class Limiter:
         """Correct a grant's tokens by what its call used, and learn how calls are. Returns as `pump`, which it does."""
         self._advance(now_us)
         factor = adaptive.charged(self.adaptive, now_us, granted_at=granted_us)
-        self.tokens_us += pace.tokens_us(self.quota, factor, used - reserved)
+        self._correct(pace.tokens_us(self.quota, factor, used - reserved), granted_us)
         self.tokens_per_call += (used - self.tokens_per_call) * (WEIGHT if self.tokens_per_call else 1)
         self.seconds_per_call += (seconds - self.seconds_per_call) * (WEIGHT if self.seconds_per_call else 1)
         return self.pump(now_us=now_us, deliver=deliver)
@@ -147,7 +148,8 @@ class Limiter:
     def refused(self, *, granted_us: int, pause_us: int, asked: bool, now_us: int) -> None:
         """Learn that the provider refused a call: nobody goes for the pause, and the pace may fall.
 
-        A pause that the provider did not ask for is shorter at a ceiling that is known, and one for all of a burst.
+        A pause that the provider did not ask for is shorter at a ceiling that is known, and one for all of a burst. Where
+        tokens bind, the refusal says that a second's worth of them is used up, whatever was known of calls in flight.
         """
         self._advance(now_us)
         self._counts[CLASSES] += 1
@@ -156,6 +158,9 @@ class Limiter:
             self.cool_us = max(self.cool_us, now_us + pause_us * part)
         request_us = pace.interval_us(self.quota, 1.0)
         self.adaptive = adaptive.refused(self.adaptive, now_us, granted_at=granted_us, request_us=request_us)
+        empty_us = now_us + SECOND_US - self.tokens.even_us
+        if empty_us > 0 and pace.tokens_us(self.quota, 1.0, self.tokens_per_call) > request_us:
+            self._correct(empty_us, now_us)
 
     def postpone(self, by_us: int) -> None:
         """Move later calls on: one has left late."""
@@ -202,7 +207,7 @@ class Limiter:
 
     def _due(self, factor: float, now_us: int) -> float:
         ahead = pace.tolerance_us(self.quota, factor)
-        return max(self.requests_us - ahead, self.tokens_us - pace.TOKENS_LATENESS_US, self.cool_us) - now_us
+        return max(self.requests_us - ahead, self.tokens.even_us - pace.TOKENS_LATENESS_US, self.cool_us) - now_us
 
     def _each(self, now_us: int) -> float:
         """The time that a call takes up, on average."""
@@ -226,7 +231,7 @@ class Limiter:
         before = max(ahead, own / share)
         begin = now_us + max(0.0, self._due(factor, now_us))
         by_requests = max(self.requests_us, begin) + before * interval - pace.tolerance_us(self.quota, factor)
-        by_tokens = max(self.tokens_us, begin) + before * tokens - pace.TOKENS_LATENESS_US
+        by_tokens = max(self.tokens.even_us, begin) + before * tokens - pace.TOKENS_LATENESS_US
         return Standing(ahead, max(begin, by_requests, by_tokens) - now_us)
 
     def _interval(self, factor: float) -> float:
@@ -234,8 +239,13 @@ class Limiter:
 
     def _grant(self, waiter: Waiter, factor: float, now_us: int) -> None:
         self.requests_us = max(self.requests_us, now_us) + self._interval(factor)
-        self.tokens_us = max(self.tokens_us, now_us) + pace.tokens_us(self.quota, factor, waiter.tokens)
+        if self.quota.tpm > 0:
+            self.tokens.charge(pace.tokens_us(self.quota, factor, waiter.tokens), now_us=now_us)
         self._counts[waiter.rank] += 1
+
+    def _correct(self, by_us: float, granted_us: int) -> None:
+        if self.quota.tpm > 0:
+            self.tokens.correct(by_us, charged_us=granted_us)
 
     def _advance(self, now_us: int) -> None:
         """Begin a new minute of counting when it is time. When the clock has gone back, so does what was written by it."""
@@ -249,9 +259,8 @@ class Limiter:
         self._second = second
 
     def _go_back(self, by_us: float) -> None:
-        self.requests_us, self.tokens_us, self.cool_us = (
-            at - by_us if at > 0 else at for at in (self.requests_us, self.tokens_us, self.cool_us)
-        )
+        self.requests_us, self.cool_us = (at - by_us if at > 0 else at for at in (self.requests_us, self.cool_us))
+        self.tokens.earlier(by_us)
         self.adaptive = adaptive.earlier(self.adaptive, by_us)
 
     def _last_minute(self, now_us: int) -> list[float]:

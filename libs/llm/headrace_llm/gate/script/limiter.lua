@@ -9,6 +9,7 @@ local function advance(second)
     for _, name in ipairs({'requests_us', 'tokens_us', 'cool_us', 'step_at', 'ceiling_at', 'cut_at', 'reduced_at'}) do
       if s[name] > 0 then s[name] = s[name] - back end
     end
+    if tpm > 0 then ledger_goes_back(back) end
   end
   local minutes = floor(second / 60) - floor(s.second / 60)
   if minutes ~= 0 then
@@ -21,7 +22,7 @@ local function advance(second)
 end
 local function grant(rank, tokens, f)
   s.requests_us = max(s.requests_us, now) + interval(f)
-  s.tokens_us = max(s.tokens_us, now) + tokens_time(f, tokens)
+  if tpm > 0 then charge(tokens_time(f, tokens)) end
   s['count' .. rank] = s['count' .. rank] + 1
 end
 local function each_takes()
@@ -124,7 +125,7 @@ elseif operation == 'give_back' then
   -- rank, tokens, granted at -> as pump
   local rank, f = n1, charged_factor(n3)
   s.requests_us = s.requests_us - interval(f)
-  s.tokens_us = s.tokens_us - tokens_time(f, n2)
+  correct(-tokens_time(f, n2), n3)
   s['count' .. rank] = max(0, s['count' .. rank] - 1)
   local rest = pump('')
   save()
@@ -132,7 +133,7 @@ elseif operation == 'give_back' then
 elseif operation == 'settle' then
   -- reserved, used, seconds, granted at -> as pump
   local reserved, used, seconds = n1, n2, n3
-  s.tokens_us = s.tokens_us + tokens_time(charged_factor(n4), used - reserved)
+  correct(tokens_time(charged_factor(n4), used - reserved), n4)
   s.tokens_per_call = s.tokens_per_call + (used - s.tokens_per_call) * (s.tokens_per_call ~= 0 and WEIGHT or 1)
   s.seconds_per_call = s.seconds_per_call + (seconds - s.seconds_per_call) * (s.seconds_per_call ~= 0 and WEIGHT or 1)
   local rest = pump('')
@@ -145,6 +146,8 @@ elseif operation == 'refused' then
   local part = asked == 1 and 1.0 or learn.pause_part(granted_at)
   if part > 0 then s.cool_us = max(s.cool_us, now + pause * part) end
   learn.refusal(granted_at)
+  local empty = now + SECOND - s.tokens_us
+  if empty > 0 and tokens_time(1.0, s.tokens_per_call) > interval(1.0) then correct(empty, now) end
   save()
   return 1
 elseif operation == 'rejoin' then

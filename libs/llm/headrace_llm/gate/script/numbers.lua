@@ -1,8 +1,9 @@
 -- The gate's state in Redis, changed only by this script: what pace.py, adaptive.py, turns.py and limiter.py do and explain, to the
--- microsecond. A test plays the same operations on both and compares every answer. The script is its four files, one after another:
--- numbers, adaptive, turns, limiter. What is rarely needed stands in functions of functions: Redis makes every closure anew each time.
+-- microsecond. A test plays the same operations on both and compares every answer. The script is its five files, one after another:
+-- numbers, ledger, adaptive, turns, limiter. What is rarely needed stands in functions of functions: Redis makes every closure anew each time.
 --
 -- KEYS[1]  the limit's numbers, packed as doubles: one read and one write an operation. Beside it, with its name before them:
+--   :l     the ledger: what was charged for tokens lately, packed as doubles
 --   :w     hash  waiter id -> rank|weight|tokens|latest|order|tenant
 --   :q<r>  zset  class r's waiters as TENANT'S PREFIX..order, all with score 0: they sort as texts
 --   :t<r>  zset  class r's tenants that wait, by virtual time
@@ -42,6 +43,7 @@ if stored then
   s.depth0, s.depth1, s.depth2, s.now0, s.now1, s.now2, s.credit0, s.credit1, s.credit2 = struct.unpack(PACKED, stored)
 end
 
+local save_ledger
 local function save()
   local packed = struct.pack(PACKED,
     s.requests_us, s.tokens_us, s.cool_us, s.tokens_per_call, s.seconds_per_call,
@@ -49,6 +51,7 @@ local function save()
     s.ceiling, s.ceiling_at, s.cut_at, s.hold_us, s.depth, s.reduced_at,
     s.second, s.count0, s.count1, s.count2, s.count3, s.before0, s.before1, s.before2, s.before3,
     s.depth0, s.depth1, s.depth2, s.now0, s.now1, s.now2, s.credit0, s.credit1, s.credit2)
+  save_ledger()
   if packed ~= stored then call('SET', base, packed, 'PX', KEEP_MS) end
   return packed
 end
