@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from headrace_operator.model import Direction, LimitedBy, Memory, ModelSignals, Observed, Signals, Spec
@@ -207,7 +208,8 @@ numbers = {one.name for one in fields(ModelSignals)} - {"model", "queue_depth"}
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, -1.0])
 @pytest.mark.parametrize("name", sorted(numbers))
 def test_a_number_that_cannot_be_counts_as_missing(name: str, wrong: float) -> None:
-    seen = replace(signals(queued=200), models=(replace(gate(), **{name: wrong}),))
+    values: dict[str, Any] = {name: wrong}
+    seen = signals(queued=200, **values)
     one = decide(Spec(), Observed(2, 2), seen, Memory(), START_S)
     assert (one.replicas, one.limited_by, one.fresh) == (2, LimitedBy.SIGNALS, False)
 
