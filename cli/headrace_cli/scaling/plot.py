@@ -16,6 +16,8 @@ LEFT, RIGHT = 64, 750
 MOST_CHARS = 115
 MOST_POINTS = 400
 """Of a curve; of more, every so-manieth is drawn."""
+LOW_PX = 100
+"""A system of axes no higher than this has half the grid."""
 COLOURS = (BLUE, ORANGE, LIGHT)
 
 
@@ -45,7 +47,8 @@ def svg(plays: Sequence[Play], rows: Sequence[Row], bounds: Bounds, *, title: st
     pods = max(one.replicas for play in plays for one in play.samples)
     upper = Axes(104, 244, seconds, drawing.top(max(runs, 1)))
     middle = Axes(294, 458, seconds, drawing.top(max(pods, *(bounds.fed(row) for row in rows)) + 0.5))
-    lower = Axes(508, 580, seconds, drawing.top(max(row.rpm for row in rows)))
+    asked = [(row.time_s, row.runs_per_s * row.calls_per_run * MINUTE_S) for row in rows]
+    lower = Axes(508, 580, seconds, drawing.top(max(*(row.rpm for row in rows), *(rate for _, rate in asked))))
     root = drawing.canvas(WIDTH, HEIGHT, f"{title}. {subtitle}")
     drawing.text(root, LEFT, 34, title, size=19, weight=600)
     drawing.text(root, LEFT, 58, textwrap.shorten(subtitle, MOST_CHARS, placeholder=" …"), fill=FAINT, size=13)
@@ -62,7 +65,6 @@ def svg(plays: Sequence[Play], rows: Sequence[Row], bounds: Bounds, *, title: st
     for number, play in reversed(list(enumerate(plays))):
         _curve(root, upper, [(one.time_s, one.queued + one.running) for one in play.samples], COLOURS[number], 2)
     _steps(root, lower, [(row.time_s, row.rpm) for row in rows], GREEN, 2)
-    asked = [(row.time_s, min(row.runs_per_s * row.calls_per_run * MINUTE_S, lower.most)) for row in rows]
     _steps(root, lower, asked, RED, 1.5)
     _legend(root, lower, [("granted", GREEN), ("asked for", RED)])
     _legend(root, upper, [(play.name, COLOURS[number]) for number, play in enumerate(plays)])
@@ -78,7 +80,7 @@ def _replicas(root: Xml.Element, axes: Axes, plays: Sequence[Play], rows: Sequen
     for number, play in reversed(list(enumerate(plays))):
         _curve(root, axes, _scale(play.samples), COLOURS[number], 2.4, steps=True)
     names = [(play.name, COLOURS[number]) for number, play in enumerate(plays)]
-    _legend(root, axes, [*names, ("fed by the quota", GREEN)])
+    _legend(root, axes, [*names, ("quota feeds", GREEN)])
 
 
 def _scale(samples: Sequence[Sample]) -> list[tuple[float, float]]:
@@ -117,11 +119,11 @@ def _points(corners: Sequence[tuple[float, float]]) -> str:
 
 
 def _axes(root: Xml.Element, axes: Axes) -> None:
-    for value in drawing.ticks(0, axes.most, whole=True):
+    every = 1 if axes.bottom - axes.top > LOW_PX else 2
+    for value in drawing.ticks(0, axes.most, whole=True)[::every]:
         y = axes.y(value)
         drawing.add(root, "line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=GRID if value else FAINT)
-        if axes.bottom - axes.top > 100 or value in (0, axes.most):
-            drawing.text(root, LEFT - 8, y + 4, f"{value:g}", fill=FAINT, size=12, anchor="end")
+        drawing.text(root, LEFT - 8, y + 4, f"{value:g}", fill=FAINT, size=12, anchor="end")
 
 
 def _time_axis(root: Xml.Element, axes: Axes) -> None:
