@@ -69,7 +69,7 @@ class Autoscaler:
         self._tell(decision)
         free = [part for name, part in self._parts.items() if name not in {one.name for one in self._records()}]
         self._supervisor.add(tuple(free[: max(0, decision.replicas - len(present))]))
-        for name in _victims(present, answers)[: max(0, len(present) - decision.replicas)]:
+        for name in victims(present, answers)[: max(0, len(present) - decision.replicas)]:
             self._leaving[name] = asyncio.create_task(self._supervisor.remove(name, self._hurry), name=f"remove {name}")
         return decision
 
@@ -106,7 +106,7 @@ def _refused(one: PartRecord) -> bool:
     return one.phase is PartPhase.STOPPED or (one.phase is PartPhase.BACK_OFF and one.restarts >= CRASHES)
 
 
-def _victims(present: Sequence[PartRecord], answers: Answers) -> list[str]:
+def victims(present: Sequence[PartRecord], answers: Answers) -> list[str]:
     """In the order in which they would go: what does not run, then the idlest, then the last."""
 
     def worth(place: int) -> tuple[bool, bool, int, int]:
