@@ -1,4 +1,4 @@
-"""Executors on the wire: real gRPC servers that answer QueueSignals with what a test sets. Everything else is not theirs."""
+"""Executors on the wire: real gRPC servers that answer QueueSignals, and nothing else, with what a test sets."""
 
 import time
 from collections.abc import AsyncIterator
