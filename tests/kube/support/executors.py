@@ -37,7 +37,7 @@ class Executors:
         self.rpm, self.throttled, self.seconds_per_call = 600.0, 0.0, 8.0
         self.silent = False
         self.asked = 0
-        self.each = [Executor(self, address) for address in addresses]
+        self.each = [Executor(self, address) for address in addresses]  # type: ignore[abstract]
         self.target = ",".join(f"{address}:{port}" for address in addresses)
 
     def answer(self, **own: Any) -> pb.QueueSignalsResponse:
