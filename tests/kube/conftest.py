@@ -115,7 +115,7 @@ def start(api: Api, namespace: str, token: str, tmp_path: Path) -> Start:
     """How to start the operator."""
 
     def run(server: str = "", **settings: object) -> AbstractAsyncContextManager[Operator]:
-        return run_operator(tmp_path, server or api.server, token, namespace, **settings)
+        return run_operator(tmp_path, api, token, namespace, server=server, **settings)
 
     return run
 

@@ -26,7 +26,7 @@ async def test_a_star_means_all_namespaces(api: Api, namespace: str, executors: 
     await api.create(f"{RBAC}/clusterrolebindings", binding)
     try:
         executors.queued = 8
-        async with run_operator(tmp_path, api.server, token, "*") as operator:
+        async with run_operator(tmp_path, api, token, "*") as operator:
             await api.create(SCALERS.format(namespace), scaler(executors.target))
             await wait_for_replicas(api, namespace, 2)
             assert "orbidden" not in operator.log.read_text(encoding="utf-8")

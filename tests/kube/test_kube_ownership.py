@@ -94,7 +94,7 @@ async def test_two_in_two_namespaces_scale_apart_and_a_third_is_not_looked_at(
 ) -> None:
     second, third = await make_namespace(api), await make_namespace(api)
     token = await allow(api, namespace, namespace, second)
-    async with open_executors() as others, run_operator(tmp_path, api.server, token, namespace, second) as operator:
+    async with open_executors() as others, run_operator(tmp_path, api, token, namespace, second) as operator:
         executors.queued, others.queued = 8, 12
         for where, fleet in ((namespace, executors), (second, others), (third, others)):
             await api.create(SCALERS.format(where), scaler(fleet.target))
