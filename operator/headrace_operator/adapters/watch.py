@@ -73,17 +73,16 @@ async def watch(
 
     def run() -> None:
         failure: BaseException | None = None
-        own = asyncio.new_event_loop()
+        operator = kopf.operator(
+            registry=registry,
+            settings=_settings(request_timeout_s),
+            standalone=True,
+            clusterwide=namespaces is None,
+            namespaces=namespaces or (),
+            stop_flag=stop,
+        )
         try:
-            kopf.run(
-                loop=own,
-                registry=registry,
-                settings=_settings(request_timeout_s),
-                standalone=True,
-                clusterwide=namespaces is None,
-                namespaces=namespaces or (),
-                stop_flag=stop,
-            )
+            asyncio.run(operator)
         except BaseException as error:  # noqa: BLE001 - handed to the loop that waits for it
             failure = error
         loop.call_soon_threadsafe(_end, ended, failure)
