@@ -1,10 +1,10 @@
 """JSON Schemas of Kubernetes' objects for kubeconform, from a kube-apiserver that lives for as long as it is asked.
 
-`python -m tests.support.kube_schemas` prints the folder, making it first; scripts/check uses that.
+`python -m tests.support.kube_schemas CHART` prints two folders: Kubernetes' own, and those of the chart's CRDs.
 """
 
 import contextlib
-import copy
+import hashlib
 import json
 import os
 import secrets
@@ -32,6 +32,8 @@ LOCATION = "{{ .ResourceKind }}{{ .KindSuffix }}.json"
 GET_IT = (
     "put helm, kubeconform and kube-apiserver with etcd into HEADRACE_KUBE_BIN (~/.cache/headrace/kube/bin) or the PATH"
 )
+LAST = ".CustomResourceDefinition"
+"""A kind of a part of the API server that adds its own a moment after the start."""
 _GVK = "x-kubernetes-group-version-kind"
 
 
@@ -41,6 +43,23 @@ def tool(name: str) -> str | None:
     return shutil.which(name, path=f"{own}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
+def folders(crds: Path) -> tuple[Path, Path]:
+    """Kubernetes' own schemas, and those of a chart of CRDs. Raises FileNotFoundError without the tools."""
+    helm = tool("helm")
+    if helm is None:
+        raise FileNotFoundError(GET_IT)
+    own = folder()
+    argv = (helm, "template", "crds", str(crds))
+    rendered = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=START_S).stdout
+    custom_ones = own.with_name("custom")
+    custom_ones.mkdir(exist_ok=True)
+    for name, schema in custom(rendered):
+        fresh = custom_ones / f"{name}.{os.getpid()}"
+        fresh.write_text(json.dumps(schema))
+        fresh.replace(custom_ones / name)
+    return own, custom_ones
+
+
 def folder() -> Path:
     """The schemas of the kube-apiserver that is here, kept beside others' in the user's cache."""
     server, etcd = tool("kube-apiserver"), tool("etcd")
@@ -48,7 +67,7 @@ def folder() -> Path:
         raise FileNotFoundError(GET_IT)
     said = subprocess.run([server, "--version"], check=True, capture_output=True, text=True, timeout=START_S).stdout
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "headrace/kube/schemas"
-    made = cache / said.split()[-1]
+    made = cache / f"{said.split()[-1]}-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
     if not made.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=cache))
@@ -63,7 +82,7 @@ def folder() -> Path:
 
 def kinds(definitions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each kind's file name and self-contained schema, in which an unknown field is a fault."""
-    strict = {name: _strict(copy.deepcopy(one)) for name, one in definitions.items()}
+    strict = {name: _strict(one) for name, one in definitions.items()}
     for name, one in definitions.items():
         for kind in one.get(_GVK, ()):
             group = kind["group"].split(".")[0]
@@ -78,27 +97,31 @@ def custom(manifest: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if crd and crd["kind"] == "CustomResourceDefinition":
             spec = crd["spec"]
             for version in spec["versions"]:
-                schema = _strict(copy.deepcopy(version["schema"]["openAPIV3Schema"]))
+                schema = _strict(version["schema"]["openAPIV3Schema"])
                 schema["properties"]["metadata"] = {"type": "object"}
                 yield f"{spec['names']['kind'].lower()}-{spec['group'].split('.')[0]}-{version['name']}.json", schema
 
 
 def _strict(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_strict(one) for one in schema]
+    """The same schema for JSON as people write it, in which a field that it does not name is a fault."""
     if not isinstance(schema, dict):
         return schema
-    if schema.pop("x-kubernetes-int-or-string", False) or schema.get("format") == "int-or-string":
+    if schema.get("x-kubernetes-int-or-string") or schema.get("format") == "int-or-string":
         return {"type": ["string", "integer"]}
-    if (
-        isinstance(schema.get("type"), str)
-        and "description" in schema
-        and "quantity" in str(schema["description"])[:200].lower()
-    ):
+    if schema.get("type") == "string" and "Quantity is a fixed-point" in schema.get("description", ""):
         return {"type": ["string", "number"]}
-    if "properties" in schema and isinstance(schema["properties"], dict) and "additionalProperties" not in schema:
-        schema["additionalProperties"] = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
-    return {key: _strict(value) for key, value in schema.items() if key != "format"}
+    made = {key: _strict_part(key, value) for key, value in schema.items() if key != "format"}
+    if "properties" in schema and "additionalProperties" not in schema:
+        made["additionalProperties"] = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
+    return made
+
+
+def _strict_part(key: str, value: Any) -> Any:
+    if key == "properties":  # whose names may be those of keywords
+        return {name: _strict(one) for name, one in value.items()}
+    if key in ("allOf", "anyOf", "oneOf"):
+        return [_strict(one) for one in value]
+    return _strict(value) if key in ("items", "additionalProperties", "not") else value
 
 
 def _used(name: str, definitions: dict[str, Any]) -> set[str]:
@@ -164,19 +187,18 @@ def _ask(url: str, token: str) -> dict[str, Any]:
     own.check_hostname, own.verify_mode = False, ssl.CERT_NONE  # its certificate was made a second ago, by itself
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     give_up = time.monotonic() + START_S
-    while True:
-        try:
+    while time.monotonic() < give_up:
+        with contextlib.suppress(OSError):  # it listens before it serves
             with urllib.request.urlopen(request, timeout=START_S, context=own) as answer:
                 found: dict[str, Any] = json.load(answer)
+            if any(name.endswith(LAST) for name in found["definitions"]):
                 return found
-        except OSError:  # it listens before it serves
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(POLL_S)
+        time.sleep(POLL_S)
+    raise TimeoutError(f"kube-apiserver described no {LAST} within {START_S:g} s")
 
 
 if __name__ == "__main__":
     try:
-        print(folder())
+        print(*folders(Path(sys.argv[1])))
     except FileNotFoundError as missing:
         sys.exit(str(missing))

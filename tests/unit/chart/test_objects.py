@@ -1,6 +1,5 @@
 """What the chart renders: valid objects, which find each other."""
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -17,16 +16,9 @@ everywhere = pytest.mark.parametrize("preset", helm.PRESETS)
 
 
 @pytest.fixture(scope="session")
-def schemas(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+def schemas() -> tuple[Path, ...]:
     """Folders of schemas: Kubernetes' own and our CRD's."""
-    own = tmp_path_factory.mktemp("schemas")
-    program = kube_schemas.tool("helm")
-    assert program is not None
-    argv = (program, "template", "crds", str(CRDS))
-    rendered = subprocess.run(argv, capture_output=True, text=True, timeout=helm.TIMEOUT_S, check=True).stdout
-    for name, schema in kube_schemas.custom(rendered):
-        (own / name).write_text(json.dumps(schema))
-    return kube_schemas.folder(), own
+    return kube_schemas.folders(CRDS)
 
 
 def conform(text: str, schemas: tuple[Path, ...]) -> "subprocess.CompletedProcess[str]":
