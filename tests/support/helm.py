@@ -1,5 +1,6 @@
 """The chart as `helm template` renders it."""
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -122,6 +123,11 @@ def named(objects: list[Object], kind: str, name: str) -> Object:
     """The object of that kind and name, without the release's prefix."""
     (only,) = (one for one in objects if one["kind"] == kind and one["metadata"]["name"] == f"{RELEASE}-{name}")
     return only
+
+
+def secret(objects: list[Object], name: str) -> Mapping[str, str]:
+    """What that Secret holds."""
+    return {key: base64.b64decode(value).decode() for key, value in named(objects, "Secret", name)["data"].items()}
 
 
 def matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -43,7 +43,7 @@ apiVersion: v1
 kind: Secret
 metadata:
   {{- include "headrace.metadata" . | nindent 2 }}
-stringData:
-  password: {{ $password }}
-  url: {{ printf .url $password }}
+data:
+  password: {{ b64enc $password }}
+  url: {{ printf .url $password | b64enc }}
 {{- end }}

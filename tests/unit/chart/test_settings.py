@@ -93,7 +93,7 @@ def test_the_simulators_profile_is_one(tmp_path: Path) -> None:
 def test_the_edge_knows_the_key_that_is_made_and_those_that_are_given(tmp_path: Path) -> None:
     digest = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
     objects = helm.preset("node", {"edge.apiKeys.entries": [{"name": "school", "tenant": "s1", "key_sha256": digest}]})
-    secret = helm.named(objects, "Secret", "edge-keys")["stringData"]
+    secret = helm.secret(objects, "edge-keys")
     (tmp_path / "keys.yaml").write_text(secret["keys.yaml"])
 
     keys = auth.read_keys(tmp_path / "keys.yaml", {}, requests_per_minute=1, max_streams=1)
@@ -108,13 +108,13 @@ def test_the_edge_knows_the_key_that_is_made_and_those_that_are_given(tmp_path: 
 def test_each_install_has_keys_and_passwords_of_its_own() -> None:
     first, second = (helm.preset("node", {"logLevel": level}) for level in ("info", "debug"))
     for name in ("edge-keys", "postgres", "valkey"):
-        assert helm.named(first, "Secret", name)["stringData"] != helm.named(second, "Secret", name)["stringData"]
+        assert helm.secret(first, name) != helm.secret(second, name)
 
 
 @pytest.mark.parametrize(("name", "scheme"), [("postgres", "postgresql://headrace:"), ("valkey", "redis://:")])
 def test_a_stores_address_has_its_password_and_its_service(name: str, scheme: str) -> None:
     objects = helm.preset("node")
-    secret = helm.named(objects, "Secret", name)["stringData"]
+    secret = helm.secret(objects, name)
     (port,) = helm.named(objects, "Service", name)["spec"]["ports"]
 
     assert secret["url"].startswith(f"{scheme}{secret['password']}@headrace-{name}:{port['port']}/")
@@ -157,7 +157,7 @@ def test_a_setting_that_is_given_takes_the_place_of_the_charts() -> None:
 
 def test_keys_that_are_given_reach_those_who_call_models_and_nobody_else() -> None:
     objects = helm.preset("everything")
-    assert helm.named(objects, "Secret", "provider")["stringData"] == {"DASHSCOPE_API_KEY": "a-key"}
+    assert helm.secret(objects, "provider") == {"DASHSCOPE_API_KEY": "a-key"}
     for one in helm.workloads(objects):
         given = one.container.get("envFrom", [])
         expected = (
