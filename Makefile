@@ -22,7 +22,7 @@ down: ## Stop what `headrace up --detach` started
 	@$(BIN)/headrace down
 
 ##@ Develop
-.PHONY: install lock check format proto manifests test test-unit bench
+.PHONY: install lock check format proto manifests test test-unit test-kube bench
 install: $(VENV)/.installed ## Make .venv from requirements.lock
 
 $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$(m)/pyproject.toml)
@@ -53,6 +53,9 @@ test: install ## Unit, contract, integration and end-to-end tests on real parts
 
 test-unit: install ## The pure ones, in seconds
 	$(BIN)/python -m pytest tests/unit
+
+test-kube: install ## The operator against a real API server (KUBECONFIG, or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS)
+	$(BIN)/python -m pytest tests/kube
 
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench

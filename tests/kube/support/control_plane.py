@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import kopf
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,8 +18,8 @@ PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 FOLDERS = ("HEADRACE_KUBE_BIN", "KUBEBUILDER_ASSETS")
 HOST = "127.0.0.1"
 MISSING = (
-    "tests/kube need a Kubernetes API server. Set KUBECONFIG to a cluster that tests may write to (kind, k3d, minikube, a real "
-    f"one), or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}."
+    "tests/kube need a Kubernetes API server. Set KUBECONFIG to a cluster that tests may write to (kind, k3d, minikube, a "
+    f"real one), or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}."
 )
 
 
@@ -48,7 +50,7 @@ def _own(programs: dict[str, str], home: Path) -> Iterator[Path]:
     etcd, peer, secure = (program.free_port() for _ in range(3))
     key, tokens, admin = home / "service-accounts.key", home / "tokens.csv", home / "admin.kubeconfig"
     token = secrets.token_hex(16)
-    tokens.write_text(f"{token},admin,admin,system:masters\n")
+    tokens.write_text(f"{token},admin,admin,system:masters\n", encoding="utf-8")
     private = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
@@ -88,7 +90,8 @@ def _own(programs: dict[str, str], home: Path) -> Iterator[Path]:
             lambda: program.accepts(secure),
         )
         stack.enter_context(program.running(server, home / "apiserver.log"))
-        admin.write_text(kubeconfig(url, token, ca=home / "certs" / "apiserver.crt"))
+        reached = kopf.ConnectionInfo(server=url, ca_path=str(home / "certs" / "apiserver.crt"))
+        admin.write_text(kubeconfig(reached, token), encoding="utf-8")
         controllers = program.Program(
             "kube-controller-manager",
             (
@@ -106,22 +109,25 @@ def _own(programs: dict[str, str], home: Path) -> Iterator[Path]:
         yield admin
 
 
-def kubeconfig(url: str, token: str, *, ca: Path | None = None, ca_data: str | None = None, namespace: str = "default") -> str:
-    """A kubeconfig with a bearer token. Without a CA the server's name is not checked, as it is when reached by another way."""
-    cluster: dict[str, object] = {"server": url}
-    if ca is not None:
-        cluster["certificate-authority"] = str(ca)
-    elif ca_data is not None:
-        cluster["certificate-authority-data"] = ca_data
-    else:
+def kubeconfig(reached: kopf.ConnectionInfo, token: str, *, server: str = "") -> str:
+    """A kubeconfig with a bearer token for a cluster that is reached so, or by another way.
+
+    By another way its certificate is not checked, unless that is one for this host.
+    """
+    cluster: dict[str, object] = {"server": server or reached.server}
+    if server and urlsplit(reached.server).hostname != HOST:
         cluster["insecure-skip-tls-verify"] = True
+    elif reached.ca_path:
+        cluster["certificate-authority"] = str(reached.ca_path)
+    elif reached.ca_data:
+        cluster["certificate-authority-data"] = str(reached.ca_data)
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "c", "cluster": cluster}],
             "users": [{"name": "u", "user": {"token": token}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "current-context": "x",
         }
     )

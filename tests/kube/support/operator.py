@@ -14,7 +14,7 @@ import orjson
 import yaml
 from headrace_cli.embedded import program
 
-from tests.kube.support.api import Api, until
+from tests.kube.support.api import Api, connection, until
 from tests.kube.support.control_plane import HOST, kubeconfig
 
 ACCOUNT = "headrace-operator"
@@ -75,10 +75,12 @@ async def allow(api: Api, home: str, *namespaces: str) -> str:
 
 
 @asynccontextmanager
-async def run_operator(home: Path, server: str, token: str, *namespaces: str, **settings: object) -> AsyncIterator[Operator]:
-    """Run it from ready to ended. Its log is appended to a file in `home`."""
+async def run_operator(
+    home: Path, api: Api, token: str, *namespaces: str, server: str = "", **settings: object
+) -> AsyncIterator[Operator]:
+    """Run it from ready to ended; `server` is another way to the API server. Its log is appended to a file in `home`."""
     config, log = home / "operator.kubeconfig", home / "operator.log"
-    config.write_text(kubeconfig(server, token, namespace=namespaces[0]), encoding="utf-8")
+    config.write_text(kubeconfig(connection(api.kubeconfig), token, server=server), encoding="utf-8")
     probe, metrics = program.free_port(), program.free_port()
     environment = {
         "KUBECONFIG": str(config),
