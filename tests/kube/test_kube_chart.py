@@ -10,7 +10,6 @@ import pytest
 
 from tests.kube.support.api import APPLY, DEPLOYMENTS, PODS, Api, Refused, until
 from tests.support import helm
-from tests.support.kube_schemas import GET_IT, tool
 
 OWNER = "headrace-operator"
 DEV = ("-f", str(helm.CHART / "values-dev.yaml"))
@@ -23,10 +22,7 @@ class Release:
         self.api, self.namespace = api, namespace
 
     async def helm(self, *arguments: str) -> str:
-        program = tool("helm")
-        if program is None:
-            pytest.fail(GET_IT, pytrace=False)
-        argv = (program, "--kubeconfig", str(self.api.kubeconfig), "--namespace", self.namespace, *arguments)
+        argv = (helm.required("helm"), "--kubeconfig", str(self.api.kubeconfig), "--namespace", self.namespace, *arguments)
         done = await asyncio.to_thread(
             subprocess.run, argv, capture_output=True, text=True, timeout=helm.TIMEOUT_S, check=False
         )

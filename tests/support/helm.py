@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.support.kube_schemas import tool
+from tests.support.kube_schemas import GET_IT, tool
 
 CHART = Path(__file__).parents[2] / "helm" / "headrace"
 NAMESPACE = "headrace-system"
@@ -84,11 +86,19 @@ class Workload:
         return found
 
 
+def required(name: str) -> str:
+    """The path of a Kubernetes tool. Without it the test is skipped, or fails where HEADRACE_REQUIRE_KUBE_TOOLS is 1."""
+    found = tool(name)
+    if found is None and os.environ.get("HEADRACE_REQUIRE_KUBE_TOOLS") == "1":
+        pytest.fail(f"no {name}: {GET_IT}", pytrace=False)
+    if found is None:
+        pytest.skip(f"no {name}: {GET_IT}")
+    return found
+
+
 @cache
 def _rendered(arguments: tuple[str, ...]) -> str:
-    helm = tool("helm")
-    assert helm is not None
-    argv = (helm, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *arguments)
+    argv = (required("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *arguments)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode:
         raise Refused(done.stderr)

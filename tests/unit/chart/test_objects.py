@@ -18,14 +18,14 @@ everywhere = pytest.mark.parametrize("preset", helm.PRESETS)
 @pytest.fixture(scope="session")
 def schemas() -> tuple[Path, ...]:
     """Folders of schemas: Kubernetes' own and our CRD's."""
+    for name in ("helm", "kubeconform", "kube-apiserver", "etcd"):
+        helm.required(name)
     return kube_schemas.folders(CRDS)
 
 
 def conform(text: str, schemas: tuple[Path, ...]) -> "subprocess.CompletedProcess[str]":
-    program = kube_schemas.tool("kubeconform")
-    assert program is not None
     locations = [part for one in schemas for part in ("-schema-location", f"{one}/{kube_schemas.LOCATION}")]
-    argv = (program, "-strict", "-skip", WITHOUT_SCHEMA, *locations, "-")
+    argv = (helm.required("kubeconform"), "-strict", "-skip", WITHOUT_SCHEMA, *locations, "-")
     return subprocess.run(argv, input=text, capture_output=True, text=True, timeout=helm.TIMEOUT_S, check=False)
 
 
