@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -333,3 +334,37 @@ async def test_a_full_disk_does_not_stop_what_runs(stage: Stage, monkeypatch: py
     await _stop(supervisor)
 
     assert [note for note in notes if "No space left" in note] == list(notes) != []
+
+
+async def test_a_part_that_is_removed_ends_cleanly_and_is_forgotten(stage: Stage) -> None:
+    supervisor = stage.supervisor()
+    supervisor.add((stage.part("one"), stage.part("two")))
+    await _ready(supervisor)
+    process = stage.record("two").process
+    assert process is not None
+
+    async with asyncio.timeout(WAIT_S):
+        await supervisor.remove("two", asyncio.Event())
+
+    assert [part.name for part in stage.seen[-1].parts] == ["one"]
+    assert _gone(process.pid)
+    assert (stage.folder / "stopped").read_text() == "two\n"
+    (stage.folder / "two.ready").unlink()
+    supervisor.add((stage.part("two"),))
+    await _until(lambda: stage.record("two").phase is PartPhase.READY)
+    await _stop(supervisor)
+
+
+async def test_an_elastic_part_that_cannot_be_had_leaves_the_others_alone(stage: Stage) -> None:
+    supervisor = stage.supervisor()
+    supervisor.add((stage.part("one"),))
+    await _ready(supervisor)
+    supervisor.add((replace(stage.part("two", "raise SystemExit(2)"), elastic=True),))
+
+    await _until(lambda: stage.record("two").phase is PartPhase.STOPPED)
+
+    assert stage.record("two").last_end == "its settings are wrong"
+    assert stage.seen[-1].phase is Phase.READY
+    await supervisor.remove("two", asyncio.Event())
+    assert [part.name for part in stage.seen[-1].parts] == ["one"]
+    await _stop(supervisor)

@@ -57,18 +57,14 @@ async def _prepare(kubeconfig: Path) -> None:
         crd: dict[str, Any] = yaml.safe_load("\n".join(lines))
 
         async def established() -> bool:
-            try:
-                path = f"{CRDS}/{crd['metadata']['name']}"
-                found = await api.request(
-                    "PATCH", path, crd, kind="application/apply-patch+yaml", fieldManager="test", force="true"
-                )
-                await api.get("api/v1/namespaces/default/serviceaccounts/default")
-            except (Refused, aiohttp.ClientError):
-                return False
+            path = f"{CRDS}/{crd['metadata']['name']}"
+            applied = "application/apply-patch+yaml"
+            found = await api.request("PATCH", path, crd, kind=applied, fieldManager="test", force="true")
+            await api.get("api/v1/namespaces/default/serviceaccounts/default")
             said = {one["type"]: one["status"] for one in (found.get("status") or {}).get("conditions", ())}
             return said.get("Established") == "True"
 
-        await until(established, within_s=90, what="the CRD")
+        await until(established, within_s=90, what="the CRD", despite=(Refused, aiohttp.ClientError))
 
 
 @pytest.fixture

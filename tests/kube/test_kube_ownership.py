@@ -5,7 +5,7 @@ from typing import Any
 from tests.kube.conftest import Start, make_namespace
 from tests.kube.support.api import DEPLOYMENTS, SCALERS, Api, until
 from tests.kube.support.executors import Executors, open_executors
-from tests.kube.support.objects import condition, deployment, replicas, scaler, status
+from tests.kube.support.objects import UNSEEN, condition, deployment, replicas, scaler, status
 from tests.kube.support.operator import Operator, allow, run_operator
 from tests.kube.support.waits import rounds, wait_for, wait_for_replicas
 
@@ -102,7 +102,7 @@ async def test_two_in_two_namespaces_scale_apart_and_a_third_is_not_looked_at(
         await wait_for_replicas(api, second, 3)
         _, vitals = await operator.vitals()
         assert set(vitals["scalers"]) == {f"{namespace}/exec", f"{second}/exec"}
-        assert await status(api, third) == {}
+        assert await status(api, third) == UNSEEN
     for name in (second, third):
         await api.delete(f"api/v1/namespaces/{name}")
 
@@ -118,6 +118,6 @@ async def test_those_beyond_the_limit_are_left_alone(api: Api, namespace: str, e
             return "headrace_operator_scalers_left_alone 1.0" in await operator.metrics()
 
         await until(counted, what="the metric")
-        assert await status(api, namespace, "second") == {}
+        assert await status(api, namespace, "second") == UNSEEN
         (line, *_) = operator.events("scalers_left_alone")
         assert (line["setting"], line["first"]) == ("HEADRACE_OPERATOR_MAX_SCALERS", [f"{namespace}/second"])

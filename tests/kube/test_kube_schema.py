@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.kube.support.api import SCALERS, Api, Refused
-from tests.kube.support.objects import scaler
+from tests.kube.support.objects import UNSEEN, scaler
 
 TARGET = "dns:///headrace-executor-headless:50053"
 
@@ -33,6 +33,7 @@ async def test_defaults_are_filled_in(api: Api, namespace: str) -> None:
         "backoffSeconds": 120,
         "dryRun": False,
     }
+    assert made["status"] == UNSEEN
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,23 @@ def connection(kubeconfig: Path) -> kopf.ConnectionInfo:
     return info
 
 
-async def until(found: Callable[[], Awaitable[Any]], *, within_s: float = 30.0, what: str = "") -> Any:
-    """The first true answer of `found`; fails when none comes in time."""
+async def until(
+    found: Callable[[], Awaitable[Any]],
+    *,
+    within_s: float = 30.0,
+    what: str = "",
+    despite: tuple[type[Exception], ...] = (),
+) -> Any:
+    """The first true answer of `found`, errors of the kinds in `despite` aside; fails when none comes in time."""
     answer: Any = None
     try:
         async with asyncio.timeout(within_s):
-            while not (answer := await found()):
+            while True:
+                try:
+                    if answer := await found():
+                        return answer
+                except despite as error:
+                    answer = error
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise AssertionError(f"{what or found} did not come within {within_s:g} s; the last answer is {answer!r}") from None
-    return answer

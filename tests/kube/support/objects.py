@@ -5,6 +5,8 @@ from typing import Any
 from tests.kube.support.api import DEPLOYMENTS, PODS, SCALERS, Api
 
 EXECUTOR = "executor"
+UNSEEN = {"observedGeneration": -1}
+"""The status that no operator has written yet; tools that wait take it for not ready."""
 
 
 def scaler(target: str, *, name: str = "exec", deployment: str = EXECUTOR, **spec: Any) -> dict[str, Any]:
