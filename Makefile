@@ -31,7 +31,7 @@ images: ## Build the images (IMAGES="edge rag" TAG=dev REGISTRY=â€¦ BASE_IMAGE=â
 	@scripts/images $(IMAGES)
 
 ##@ Develop
-.PHONY: install lock check format proto test test-unit test-kube bench
+.PHONY: install lock check format proto manifests test test-unit test-kube bench
 install: $(VENV)/.installed ## Make .venv from requirements.lock
 
 $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$(m)/pyproject.toml)
@@ -56,6 +56,9 @@ proto: install ## Generate libs/contracts from protos
 	rm -rf libs/contracts/headrace
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=libs/contracts --pyi_out=libs/contracts \
 	  --grpc_python_out=libs/contracts --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:libs/contracts $(PROTOS)
+
+manifests: ## Render k8s/crds.yaml and k8s/install.yaml from the charts
+	@scripts/chart manifests
 
 test: install ## Unit, contract, integration and end-to-end tests on real parts
 	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
