@@ -39,8 +39,13 @@ def step_started(name: str) -> Event:
 
 
 def step_finished(name: str) -> Event:
-    """Close a step."""
+    """Close a step that is done."""
     return {"type": "STEP_FINISHED", "stepName": name}
+
+
+def step_cut(name: str) -> Event:
+    """Close a step that is not done: it failed, or its run ended or changed its owner. AG-UI has one event for both."""
+    return {**step_finished(name), "metadata": {"done": False}}
 
 
 def text_start(message_id: str) -> Event:
