@@ -20,7 +20,7 @@ from tests.support.executor_durable import Executor, executor, settings
 from tests.support.executor_fakes import FakeCel, FakePlanner, FakeRag, FakeRouter, FakeSessions
 from tests.support.openai_server import openai_server
 
-PAGE = {
+PAGE: dict[str, Any] = {
     "version": 1,
     "name": "two",
     "inputs": {"properties": {"x": {"type": "string"}}},
@@ -85,3 +85,18 @@ async def test_a_run_that_finds_the_gate_open_hears_of_no_queue(postgres_url: st
         log = await page(one, "a")
     agui.check(log)
     assert not queued(log)
+
+
+async def test_a_run_that_the_gate_turns_away_says_when_the_gate_would_have_room(postgres_url: str, redis_url: str) -> None:
+    hurried = {**PAGE, "nodes": [{**node, "timeout_s": 10} for node in PAGE["nodes"]]}
+    async with paced(postgres_url, redis_url, rpm=1) as one:
+        body = orjson.dumps({"blueprint": hurried, "inputs": {"x": "a"}})
+        run = await one.submit(kind=pb.RUN_KIND_PAGE, body=body)
+        log = await one.log(run.run_id)
+        failed = await one.get(run.run_id)
+    agui.check(log)
+    assert (log[-1]["type"], log[-1]["code"]) == ("RUN_ERROR", "quota")
+    assert 10 < log[-1]["metadata"]["retry_after_s"] < 61
+    assert 10 < failed.error.retry_after_s < 61
+    ends = {event["stepName"]: event.get("metadata") for event in log if event["type"] == "STEP_FINISHED"}
+    assert {"done": False} in ends.values()
