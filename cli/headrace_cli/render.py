@@ -22,6 +22,8 @@ class Kind(StrEnum):
 
     STAGE = "stage"
     DONE = "done"
+    CUT = "cut"
+    """A step that was closed and is not done."""
     NOTE = "note"
     ERROR = "error"
     TEXT = "text"
@@ -89,7 +91,10 @@ def _step_finished(event: Mapping[str, Json], view: View, now_s: float) -> tuple
     took = f"{now_s - view.started[name]:.2f} s" if name in view.started else ""
     found = {"route": view.intent, "plan": view.origin}.get(name, "")
     facts = [part for part in (took, found) if part]
-    return dataclasses.replace(view, started=rest), (Piece(Kind.DONE, "  ".join([name, *facts])),)
+    metadata = event.get("metadata")
+    cut = isinstance(metadata, dict) and metadata.get("done") is False
+    piece = Piece(Kind.CUT if cut else Kind.DONE, "  ".join([name, *facts]))
+    return dataclasses.replace(view, started=rest), (piece,)
 
 
 def _text_start(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:

@@ -16,6 +16,7 @@ from headrace_cli.render import Kind, Piece, View, show
 _MARKS = {
     Kind.STAGE: "[cyan]▸ {}[/]",
     Kind.DONE: "[green]✓[/] [dim]{}[/]",
+    Kind.CUT: "[red]✗[/] [dim]{}[/]",
     Kind.NOTE: "[dim]· {}[/]",
     Kind.ERROR: "[bold red]✗[/] {}",
 }

@@ -63,6 +63,7 @@ class Calling:
                 priority=Priority(run.priority),
                 run_id=run.run_id,
                 started_at=run.created_at.timestamp(),
+                cache=False,  # all calls of a run ask the same: answered from the cache they would cost no quota
             )
             done = await self._models.complete(request)
             await journal.checkpoint(step, done.text, usage=done.usage, events=[events.step_finished(step)])

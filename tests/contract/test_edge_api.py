@@ -86,6 +86,13 @@ async def test_a_failed_run_is_a_problem_that_names_it(edge: Suite, code: str, s
     assert body["run_id"] in edge.executor.runs
 
 
+async def test_a_run_that_the_gate_turned_away_is_a_problem_with_the_gates_own_time_to_come_back(edge: Suite) -> None:
+    edge.executor.script = lambda run: run.fail("quota", "no slot before the deadline", retry_after_s=41.2)
+    response = await edge.client.post("/api/conversation", json={"message": "hello"})
+    assert problem(response, 503)["run_id"] in edge.executor.runs
+    assert 30 <= int(response.headers["retry-after"]) <= 42
+
+
 async def test_a_caller_who_leaves_stops_the_waiting_and_not_the_run(edge: Suite) -> None:
     task = asyncio.create_task(edge.client.post("/api/conversation", json={"message": "hello"}))
     await until(lambda: edge.executor.waiters == 1)

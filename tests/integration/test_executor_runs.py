@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 from headrace.executor.v1 import executor_pb2 as pb
 
 from tests.support import agui
@@ -31,3 +32,22 @@ async def test_two_hundred_runs_at_once_all_end_well(postgres_url: str, redis_ur
         for log in logs:
             agui.check(log)
         assert len(set(pipeline.executed)) == len(pipeline.executed) == 800
+
+
+async def test_an_executor_starts_while_another_is_making_the_partitions(postgres_url: str, redis_url: str) -> None:
+    async with executor(settings(postgres_url, redis_url), ScriptedPipeline()):
+        pass
+    busy = await asyncpg.connect(postgres_url)
+    try:
+        tables = await busy.fetch("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass")
+        for (table,) in tables:
+            if table != "events_default":
+                await busy.execute(f"DROP TABLE {table}")
+        async with busy.transaction():
+            await busy.execute("SELECT pg_advisory_xact_lock(hashtext('headrace_executor_partitions'))")
+            async with executor(settings(postgres_url, redis_url), ScriptedPipeline()) as one:
+                run = await one.submit(message="hello")
+                agui.check(await one.log(run.run_id))
+                assert (await one.get(run.run_id)).state == pb.RUN_STATE_SUCCEEDED
+    finally:
+        await busy.close()

@@ -1,4 +1,4 @@
-"""The clients that are compared: ours, ours with another gate, and LiteLLM's own ways."""
+"""The clients that are compared: ours, in this process or over executors, with other gates, and LiteLLM's own ways."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import orjson
+from headrace.executor.v1 import executor_pb2, executor_pb2_grpc
 from headrace_llm import app
 from headrace_llm.adapters.litellm_provider import LiteLlm
+from headrace_llm.call_context import CallContext
 from headrace_llm.client import ChatRequest, Message, Priority
 from headrace_llm.gate.paced import PacedGate
 from headrace_llm.ports import Ask, Grant
 from headrace_llm.registry import Limits, ModelEntry, Price, Registry
 from headrace_llm.settings import LlmSettings
+from headrace_runtime import channels
 
 from tests.load import gates
 from tests.load.traffic import Current, Flow, Orders
@@ -23,9 +27,15 @@ MODEL = "load"
 PROMPT = "How deep is the mill's head race, and why?"
 MOST = 100_000
 """Calls that may wait in a gate that refuses nobody."""
+CONNECT_S = 30.0
+CALLER_S = 5.0
+"""How long past its deadline a call to an executor is cut by the channel; its caller has left before."""
 
 OURS = "headrace"
 GATES: dict[str, type[PacedGate]] = {OURS: PacedGate, "off": gates.Off, "split": gates.Split, "fifo": gates.Fifo}
+PATIENT = ("off", "fifo")
+"""Those that refuse nobody."""
+ROOM = {"max_waiting": MOST, "max_queue": MOST}
 RETRIES, ROUTER = "litellm retries", "litellm router"
 
 Call = Callable[[Flow], Awaitable[None]]
@@ -38,7 +48,7 @@ current: ContextVar[Current] = ContextVar("current")
 async def client(orders: Orders) -> AsyncIterator[Call]:
     """The client of that name, warm."""
     if orders.variant in GATES:
-        async with _ours(orders) as call:
+        async with _executors(orders) if orders.targets else _ours(orders) as call:
             yield call
         return
     litellm = await LiteLlm({}).warm()
@@ -55,7 +65,7 @@ async def _ours(orders: Orders) -> AsyncIterator[Call]:
         price=Price(prompt_usd_per_million=0, completion_usd_per_million=0),
         limits=Limits.model_validate(orders.limits),
     )
-    room = {"max_waiting": MOST, "max_queue": MOST} if orders.variant == "fifo" else {}
+    room = ROOM if orders.variant in PATIENT else {}
     settings = LlmSettings.model_validate({"models_file": Path("none"), "redis_url": orders.redis_url, **room})
     async with AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(app, "PacedGate", _noting(GATES[orders.variant])))
@@ -74,6 +84,34 @@ async def _ours(orders: Orders) -> AsyncIterator[Call]:
             await models.complete(request)
 
         yield call
+
+
+@asynccontextmanager
+async def _executors(orders: Orders) -> AsyncIterator[Call]:
+    """Chats of executor processes, each call at one of them, as the edge asks them."""
+    async with channels.open_channel(",".join(orders.targets)) as channel:
+        async with asyncio.timeout(CONNECT_S):
+            await channel.channel_ready()
+        yield _chats(executor_pb2_grpc.ChatServiceStub(channel), orders.first_token_s)
+
+
+def _chats(stub: "executor_pb2_grpc.ChatServiceAsyncStub", first_token_s: float | None) -> Call:
+    async def call(flow: Flow) -> None:
+        request = executor_pb2.ChatRequest(
+            tenant_id=flow.tenant,
+            model=MODEL,
+            context=CallContext(priority=Priority(flow.priority)).to_proto(),
+            deadline_s=flow.deadline_s,
+            body=orjson.dumps({"messages": [{"role": "user", "content": PROMPT}], "max_tokens": flow.max_tokens}),
+            cache=False,
+        )
+        one = current.get()
+        async for item in channels.stream(stub.Chat, request, timeout_s=flow.deadline_s + CALLER_S):
+            if item.HasField("text") and first_token_s is not None and one.record.waited_s is None:
+                waited_s = asyncio.get_running_loop().time() - one.started - first_token_s
+                one.record.waited_s = max(0.0, waited_s)
+
+    return call
 
 
 def _noting(gate: type[PacedGate]) -> type[PacedGate]:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.load.figures import Figures, Slice
+from tests.load.results import Repeated, Shown
 
 console = Console(width=150, highlight=False)
 
@@ -56,7 +57,28 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def verdict(name: str, seen: str, wanted: str, *, holds: bool) -> bool:
-    """Print one line of what was to be shown, and whether it was."""
-    console.print(f"{'holds ' if holds else 'FAILS '} {name}: {seen} (wanted {wanted})", style="green" if holds else "red")
-    return holds
+def verdict(shown: Shown) -> None:
+    """Print a line for each thing that was to be shown, and whether it was."""
+    for check in shown.checks:
+        said = f"{'holds ' if check.holds else 'FAILS '} {shown.case}: {check.name} {check.seen} (wanted {check.wanted})"
+        console.print(said, style="green" if check.holds else "red")
+
+
+def summary(title: str, cases: Sequence[Repeated]) -> Table:
+    """All cases with all their runs."""
+    made = table(title, "case", "runs", "goodput %", "429 %", "seen", "wanted", "holds")
+    for column in made.columns[4:]:
+        column.justify = "left"
+    for one in cases:
+        made.add_row(
+            one.case, str(one.runs), _spread(one.goodput, 1), _spread(one.refused_share, 2),
+            "\n".join(f"{check.name}: {'; '.join(check.seen)}" for check in one.checks),
+            "\n".join(check.wanted for check in one.checks),
+            "\n".join(f"{check.held} of {len(check.seen)}" for check in one.checks),
+        )  # fmt: skip
+    return made
+
+
+def _spread(values: tuple[float, float, float], digits: int) -> str:
+    least, middle, most = (f"{100 * value:.{digits}f}" for value in values)
+    return middle if least == most else f"{middle} ({least} – {most})"

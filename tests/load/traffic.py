@@ -39,6 +39,10 @@ class Orders:
     worker: int
     out: str
     """Where its records go, a line each."""
+    targets: tuple[str, ...] = ()
+    """Executors' addresses; empty for a gate in the worker's own process."""
+    first_token_s: float | None = None
+    """What the provider takes for a first token, when it always takes as long."""
     share: float = 1 / WORKERS
     """Of the calls, this worker's."""
     drain: bool = False
@@ -53,7 +57,7 @@ class Orders:
     def of(text: str) -> "Orders":
         """What `to_json` gave."""
         raw = json.loads(text)
-        return Orders(**{**raw, "flows": tuple(Flow(**one) for one in raw["flows"])})
+        return Orders(**{**raw, "flows": tuple(Flow(**one) for one in raw["flows"]), "targets": tuple(raw["targets"])})
 
 
 @dataclass(slots=True)
@@ -64,11 +68,13 @@ class Record:
     at: float
     """When it came, Unix time."""
     outcome: str = "cut"
-    """useful, late, refused (by the gate), throttled, failed, left (its caller, after the deadline), cut (by the end)."""
+    """useful, late, refused (by the gate or a full executor), throttled, failed, left (its caller, after the deadline),
+    cut (by the end)."""
     seconds: float = 0.0
     """Until that."""
     waited_s: float | None = None
-    """Until it was let through last; None when it never was, or nobody knows."""
+    """Until it was let through last; None when it never was, or nobody knows. Over an executor: until its first text, less
+    what the provider takes for one."""
     detail: str = ""
 
     def to_json(self) -> str:

@@ -10,7 +10,8 @@ from typing import TextIO
 
 import structlog
 import uvloop
-from headrace_llm.errors import CallTimeout, GateRefused, Throttled
+from headrace_llm.errors import Throttled
+from headrace_runtime import errors
 
 from tests.load import clients
 from tests.load.traffic import Current, Flow, Orders, Record, arrivals
@@ -62,14 +63,12 @@ def _named(record: Record) -> Iterator[None]:
     """Say how a call failed."""
     try:
         yield
-    except GateRefused:
-        record.outcome = "refused"
-    except CallTimeout:
+    except errors.ResourceExhausted as error:  # from an executor it has its reason only
+        record.outcome = "throttled" if error.reason == Throttled.default_reason else "refused"
+    except errors.DeadlineExceeded:
         record.outcome = "late"
     except TimeoutError:
         record.outcome = "left"
-    except Throttled:
-        record.outcome = "throttled"
     except Exception as error:  # whatever LiteLLM raises
         record.outcome = "throttled" if "RateLimit" in type(error).__name__ else "failed"
         record.detail = f"{type(error).__name__}: {error}"[:300]

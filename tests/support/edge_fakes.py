@@ -58,9 +58,10 @@ class FakeRun:
         self.run.end_time.GetCurrentTime()
         await self.emit({"type": "RUN_FINISHED", "threadId": self.run.session_id, "runId": self.run.run_id})
 
-    async def fail(self, code: str, message: str) -> None:
+    async def fail(self, code: str, message: str, *, retry_after_s: float | None = None) -> None:
         self.run.state = pb.RUN_STATE_FAILED
-        self.run.error.CopyFrom(pb.RunError(code=code, message=message))
+        self.run.error.CopyFrom(pb.RunError(code=code, message=message, retry_after_s=retry_after_s))
+        self.run.end_time.GetCurrentTime()
         await self.emit({"type": "RUN_ERROR", "message": message, "code": code})
 
 

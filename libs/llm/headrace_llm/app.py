@@ -15,6 +15,8 @@ from headrace_llm.client import ModelClient
 from headrace_llm.errors import Fault, InvalidRegistry
 from headrace_llm.gate.paced import PacedGate, process_id
 from headrace_llm.job import Rules
+from headrace_llm.noted import NotedModels
+from headrace_llm.ports import Waits
 from headrace_llm.registry import Registry
 from headrace_llm.service import Models
 from headrace_llm.settings import LlmSettings
@@ -26,8 +28,9 @@ class Parts:
     """What a process that asks models has of the library."""
 
     client: ModelClient
-    """Cache, then budgets, then the gate and the provider."""
+    """Notes of waits, then cache, then budgets, then the gate and the provider."""
     budgets: Budgets
+    waits: Waits
 
 
 @asynccontextmanager
@@ -43,7 +46,7 @@ async def model_client(settings: LlmSettings, registry: Registry | None = None) 
 @asynccontextmanager
 async def model_parts(settings: LlmSettings, registry: Registry | None = None) -> AsyncIterator[Parts]:
     """As `model_client`, with the budgets for who can prove what was spent. Raises `InvalidFile`."""
-    from headrace_llm.adapters import litellm_provider, redis_budgets, redis_gate
+    from headrace_llm.adapters import litellm_provider, redis_budgets, redis_gate, redis_waits
 
     known = registry or load_registry(settings)
     url = settings.redis_url.get_secret_value()
@@ -62,6 +65,7 @@ async def model_parts(settings: LlmSettings, registry: Registry | None = None) -
     budgets = Budgets(
         known, redis_budgets.RedisCounters(client), share=settings.fallback_share, retry_s=settings.redis_retry_s
     )
+    waits = redis_waits.RedisWaits(client)
     async with aclosing(client), guard() as tasks:
         provider.start()
         await gate.start()
@@ -71,8 +75,9 @@ async def model_parts(settings: LlmSettings, registry: Registry | None = None) -
             models = Models(known, gate, provider, _rules(settings))
             paid = BudgetedModels(models, budgets, default_max_tokens=settings.default_max_tokens)
             async with cached(paid, settings) as outermost:
-                yield Parts(outermost, budgets)
+                yield Parts(NotedModels(outermost, waits), budgets, waits)
         finally:
+            await waits.close()
             await budgets.close()
             await gate.close()
             await provider.close()

@@ -75,6 +75,16 @@ class Gate(Protocol):
         """Every registry model's gate now, as of a moment ago."""
 
 
+class Waits(Protocol):
+    """Where runs' calls stand at the gate, across processes."""
+
+    def note(self, run_id: str, wait: Wait) -> None:
+        """Say where a call of a run stands; of several that are noted together the next to go counts. Returns at once."""
+
+    async def of_run(self, run_id: str) -> Wait | None:
+        """What was noted of a run in the last seconds; None when nothing was, or nobody knows."""
+
+
 class Away(Exception):
     """The shared state did not answer in time, or cannot answer now."""
 

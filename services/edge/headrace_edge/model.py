@@ -71,6 +71,8 @@ class Failure:
 
     code: str
     message: str
+    retry_after_s: float | None = None
+    """Seconds from now until another run may have what this one lacked; None when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

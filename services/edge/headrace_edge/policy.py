@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace_runtime import errors
 
-from headrace_edge.model import ModelUsage
+from headrace_edge.model import Failure, ModelUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +87,19 @@ _FAILURE_STATUS: Mapping[str, tuple[int, str]] = {
 }
 
 
-def problem_of_failure(code: str, message: str, *, now_s: float) -> Problem:
-    """Map a failed run's error (RUN_ERROR's code and message). `now_s` is since 1970."""
-    status, reason = _FAILURE_STATUS.get(code, (500, "RUN_INTERNAL"))
-    return Problem(status, reason, message, retry_after_s=retry_after(status, failure_lasts_s(code, now_s=now_s)))
+def problem_of_failure(failure: Failure, *, now_s: float) -> Problem:
+    """Map a failed run's error. `now_s` is since 1970."""
+    status, reason = _FAILURE_STATUS.get(failure.code, (500, "RUN_INTERNAL"))
+    return Problem(
+        status, reason, failure.message, retry_after_s=retry_after(status, failure_lasts_s(failure, now_s=now_s))
+    )
 
 
-def failure_lasts_s(code: str, *, now_s: float) -> float | None:
-    """How long another run would fail likewise: a budget is spent until midnight, UTC; of the rest nobody knows."""
-    return DAY_S - now_s % DAY_S if code == "budget" else None
+def failure_lasts_s(failure: Failure, *, now_s: float) -> float | None:
+    """How long another run would fail likewise, None when nobody knows. A budget is spent until midnight, UTC, at most."""
+    if failure.retry_after_s is None and failure.code == "budget":
+        return DAY_S - now_s % DAY_S
+    return failure.retry_after_s
 
 
 def problem_of_status(status: int, detail: str, headers: Mapping[str, str]) -> Problem:

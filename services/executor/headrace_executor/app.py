@@ -36,10 +36,10 @@ async def service(
 ) -> AsyncIterator[serve.Service]:
     """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
     async with AsyncExitStack() as stack:
-        budgets = None
+        budgets, waits = None, None
         if models is None:
             own = await stack.enter_async_context(model_parts(LlmSettings()))
-            models, budgets = own.client, own.budgets
+            models, budgets, waits = own.client, own.budgets, own.waits
         client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
@@ -50,7 +50,14 @@ async def service(
             router, planner, rag, cel = parts
             limits = Limits(notice_s=settings.notice_s)
             return RunPipeline(
-                router=router, planner=planner, rag=rag, models=client, sessions=sessions, cel=cel, limits=limits
+                router=router,
+                planner=planner,
+                rag=rag,
+                models=client,
+                sessions=sessions,
+                cel=cel,
+                waits=waits,
+                limits=limits,
             )
 
         durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, budgets=budgets))

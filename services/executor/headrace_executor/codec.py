@@ -45,7 +45,9 @@ def run(value: Run) -> pb.Run:
     if value.finished_at is not None:
         message.end_time.CopyFrom(timestamp(value.finished_at))
     if value.error is not None:
-        message.error.CopyFrom(pb.RunError(code=value.error.code.value, message=value.error.message))
+        failure = value.error
+        error = pb.RunError(code=failure.code.value, message=failure.message, retry_after_s=failure.retry_after_s)
+        message.error.CopyFrom(error)
     return message
 
 

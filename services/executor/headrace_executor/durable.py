@@ -91,7 +91,7 @@ async def open_durable(
         tasks = await stack.enter_async_context(guard())
         parts = _Parts(settings, work, requests, hints, models, budgets)
         upkeep = parts.upkeep()
-        await upkeep.partition()
+        await upkeep.begin()
         await parts.recall()
         worker = parts.worker(pipeline(parts.sessions))
         stack.push_async_callback(worker.abandon)

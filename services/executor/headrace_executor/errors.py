@@ -20,6 +20,6 @@ class LeaseLost(Exception):
 class RunFailed(Exception):
     """The run ends FAILED."""
 
-    def __init__(self, code: FailureCode, message: str) -> None:
+    def __init__(self, code: FailureCode, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.failure = Failure(code, message)
+        self.failure = Failure(code, message, retry_after_s)

@@ -28,9 +28,10 @@ def run_finished(session_id: str, run_id: str, *, result: Any, usage: Any, outco
     }
 
 
-def run_error(code: str, message: str) -> Event:
-    """End a run that failed."""
-    return {"type": "RUN_ERROR", "message": message, "code": code}
+def run_error(code: str, message: str, *, retry_after_s: float | None = None) -> Event:
+    """End a run that failed; `retry_after_s` says from when on another may have what this one lacked."""
+    event = {"type": "RUN_ERROR", "message": message, "code": code}
+    return event if retry_after_s is None else {**event, "metadata": {"retry_after_s": round(retry_after_s, 1)}}
 
 
 def step_started(name: str) -> Event:
@@ -39,8 +40,13 @@ def step_started(name: str) -> Event:
 
 
 def step_finished(name: str) -> Event:
-    """Close a step."""
+    """Close a step that is done."""
     return {"type": "STEP_FINISHED", "stepName": name}
+
+
+def step_cut(name: str) -> Event:
+    """Close a step that is not done: it failed, or its run ended or changed its owner. AG-UI has one event for both."""
+    return {**step_finished(name), "metadata": {"done": False}}
 
 
 def text_start(message_id: str) -> Event:

@@ -65,6 +65,8 @@ class Failure:
 
     code: FailureCode
     message: str
+    retry_after_s: float | None = None
+    """Seconds from the run's end until another may have what this one lacked; None when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

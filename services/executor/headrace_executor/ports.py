@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace_llm.client import ChatRequest, Completion, Restarted
+from headrace_llm.client import ChatRequest, Completion, Restarted, Wait
 from headrace_llm.usage import Usage
 
 from headrace_executor.model import ClaimedRun, Json, Outcome, StepRecord
@@ -166,6 +166,13 @@ class Models(Protocol):
 
     def stream(self, request: ChatRequest) -> AsyncIterator[str | Restarted | Completion]:
         """Ask for an answer in pieces of text; the last item is the Completion."""
+
+
+class Waits(Protocol):
+    """The part of `headrace_llm.ports.Waits` that a run uses."""
+
+    async def of_run(self, run_id: str) -> Wait | None:
+        """Where a call that another service makes for a run stands at the gate now; None when none waits."""
 
 
 class ChatLedger(Protocol):

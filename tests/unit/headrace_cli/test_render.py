@@ -114,6 +114,19 @@ def test_an_error_closes_the_open_line_and_names_its_code() -> None:
     assert view.outcome == "error"
 
 
+def test_a_step_that_was_closed_without_being_done_is_not_shown_as_done() -> None:
+    cut = {"type": "STEP_FINISHED", "stepName": "node:a", "metadata": {"done": False}}
+    _, pieces = _play(
+        {"type": "STEP_STARTED", "stepName": "node:a"}, cut, {"type": "RUN_ERROR", "code": "quota", "message": "too much"}
+    )
+
+    assert pieces == [
+        Piece(Kind.STAGE, "node:a"),
+        Piece(Kind.CUT, "node:a  1.00 s"),
+        Piece(Kind.ERROR, "quota: too much"),
+    ]
+
+
 def test_waiting_and_cost_are_told() -> None:
     usage = {"llm_calls": 2, "cached_calls": 1, "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.01}
     queued = {"position": 3, "expected_wait_s": 4.2, "limited_by": "quota"}

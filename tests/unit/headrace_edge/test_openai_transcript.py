@@ -75,6 +75,12 @@ def test_a_failed_run_raises(code: str, error: type[errors.ServiceError]) -> Non
     assert (caught.value.retry_after_s is not None) == (code == "budget")
 
 
+def test_a_run_that_met_no_quota_raises_with_the_time_that_the_gate_said() -> None:
+    with pytest.raises(errors.Unavailable) as caught:
+        read({"type": "RUN_ERROR", "code": "quota", "message": "why", "metadata": {"retry_after_s": 41.2}})
+    assert caught.value.retry_after_s == 41.2
+
+
 def test_a_cancelled_run_raises() -> None:
     with pytest.raises(errors.Aborted):
         read(finished("", "cancelled"))

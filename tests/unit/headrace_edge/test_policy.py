@@ -2,6 +2,7 @@
 
 import pytest
 from headrace_edge import policy
+from headrace_edge.model import Failure
 from headrace_runtime import errors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,12 +69,17 @@ def test_429_and_503_always_say_when_to_come_back() -> None:
     ],
 )
 def test_a_failed_run_has_a_status(code: str, status: int) -> None:
-    assert policy.problem_of_failure(code, "why", now_s=0.0).status == status
+    assert policy.problem_of_failure(Failure(code, "why"), now_s=0.0).status == status
 
 
 def test_a_run_that_met_a_spent_budget_may_be_repeated_at_midnight_utc() -> None:
-    assert policy.problem_of_failure("budget", "why", now_s=86_400 * 20_000 + 43_199.5).retry_after_s == 43_201
-    assert policy.problem_of_failure("quota", "why", now_s=0.0).retry_after_s == policy.DEFAULT_RETRY_AFTER_S
+    failure = Failure("budget", "why")
+    assert policy.problem_of_failure(failure, now_s=86_400 * 20_000 + 43_199.5).retry_after_s == 43_201
+
+
+@pytest.mark.parametrize(("told_s", "seconds"), [(None, policy.DEFAULT_RETRY_AFTER_S), (0.0, 1), (41.2, 42)])
+def test_a_run_that_met_no_quota_may_be_repeated_when_the_gate_said(told_s: float | None, seconds: int) -> None:
+    assert policy.problem_of_failure(Failure("quota", "why", told_s), now_s=0.0).retry_after_s == seconds
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """What readers of a running run hear of its waits for the quota."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from headrace_executor.engine.notices import Notices
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.model import FailureCode
@@ -91,3 +93,49 @@ def test_a_journal_that_takes_nothing_is_no_matter_of_the_gate() -> None:
     assert world.waits(3, 9.0, waited_s=2.0) == 0
     assert world.waits(3, 9.0, waited_s=2.0) == 0
     assert world.waits(3, 9.0, waited_s=2.0) == 1
+
+
+class FakeWaits:
+    """What other processes noted: the standings in turn, the last one for ever."""
+
+    def __init__(self, *standings: Wait | None) -> None:
+        self.standings = list(standings)
+        self.asked: list[str] = []
+        self.all_seen = asyncio.Event()
+
+    async def of_run(self, run_id: str) -> Wait | None:
+        self.asked.append(run_id)
+        if len(self.standings) > 1:
+            return self.standings.pop(0)
+        self.all_seen.set()
+        return self.standings[0]
+
+
+async def test_readers_hear_where_a_call_waits_that_another_service_makes_for_a_step() -> None:
+    journal = FakeJournal(claimed({}))
+    waits = FakeWaits(None, Wait(4, 9.0, 1.0), None)
+
+    async def work() -> str:
+        async with asyncio.timeout(10):
+            await waits.all_seen.wait()
+        return "done"
+
+    assert await Notices(journal, quiet_s=0.01).during("plan", work(), waits) == "done"
+    told = [event["value"] for event in journal.events if event["type"] == "CUSTOM"]
+    assert told == [{"position": 4, "expected_wait_s": 9.0, "limited_by": "quota", "step": "plan"}]
+    assert set(waits.asked) == {"r1"}
+    seen = len(waits.asked)
+    await asyncio.sleep(0)
+    assert len(waits.asked) == seen
+
+
+async def test_a_step_whose_service_fails_fails_as_it_does_unwatched() -> None:
+    journal, waits = FakeJournal(claimed({})), FakeWaits(None)
+
+    async def fail() -> None:
+        raise RunFailed(FailureCode.QUOTA, "no")
+
+    for watched in (waits, None):
+        with pytest.raises(RunFailed, match="no"):
+            await Notices(journal, quiet_s=0.01).during("route", fail(), watched)
+    assert not [event for event in journal.events if event["type"] == "CUSTOM"]

@@ -62,6 +62,16 @@ def test_after_an_interruption_the_same_steps_may_begin_anew(log: list[Any], ste
     agui.check([*log, *interrupted, events.step_started(step), events.step_finished(step), events.run_error("i", "x")])
 
 
+def test_a_step_that_is_closed_because_all_ends_says_that_it_is_not_done() -> None:
+    openings = Openings()
+    for event in (events.step_started("route"), events.step_finished("route"), events.step_started("plan")):
+        openings.see(event)
+    (closed,) = openings.close()
+    assert closed == events.step_cut("plan")
+    assert closed["metadata"] == {"done": False}
+    assert "metadata" not in events.step_finished("plan")
+
+
 def test_an_interruption_names_each_step_and_its_message() -> None:
     openings = Openings()
     for event in (

@@ -58,10 +58,10 @@ def run(message: pb.Run) -> Run:
         _maybe_time(message, "start_time"),
         _maybe_time(message, "end_time"),
     )
-    error = None
-    if message.HasField("error"):
-        problem = policy.problem_of_failure(message.error.code, message.error.message, now_s=datetime.now(UTC).timestamp())
-        error = {**problems.document(problem), "code": message.error.code}
+    error, failure = None, _failure(message)
+    if failure is not None:
+        problem = policy.problem_of_failure(failure, now_s=datetime.now(UTC).timestamp())
+        error = {**problems.document(problem), "code": failure.code}
     return Run(
         run_id=message.run_id,
         session_id=message.session_id,
@@ -89,8 +89,18 @@ def _timings(created: datetime, started: datetime | None, finished: datetime | N
 
 def record(message: pb.Run) -> RunRecord:
     """Decode a run and why it failed."""
-    failure = Failure(message.error.code, message.error.message) if message.HasField("error") else None
-    return RunRecord(run(message), failure)
+    return RunRecord(run(message), _failure(message))
+
+
+def _failure(message: pb.Run) -> Failure | None:
+    if not message.HasField("error"):
+        return None
+    error, left_s = message.error, None
+    if error.HasField("retry_after_s"):
+        ended = _maybe_time(message, "end_time")
+        since_s = (datetime.now(UTC) - ended).total_seconds() if ended is not None else 0.0
+        left_s = max(0.0, error.retry_after_s - max(0.0, since_s))
+    return Failure(error.code, error.message, left_s)
 
 
 def session(one: pb.Session) -> Session:

@@ -7,7 +7,7 @@ from typing import Any
 from headrace_runtime import errors
 
 from headrace_edge import policy
-from headrace_edge.model import Answered, AnswerItem, Restarted, Usage
+from headrace_edge.model import Answered, AnswerItem, Failure, Restarted, Usage
 
 GAP = "\n\n"
 """Between two messages."""
@@ -53,9 +53,10 @@ class Transcript:
                 return self._finished(event)
             case "RUN_ERROR":
                 code = event["code"]
+                why = Failure(code, event["message"], event.get("metadata", {}).get("retry_after_s"))
+                lasts_s = policy.failure_lasts_s(why, now_s=self._wall_clock())
                 failure = _FAILURES.get(code, errors.InternalError)
-                lasts_s = policy.failure_lasts_s(code, now_s=self._wall_clock())
-                raise failure(event["message"], reason=f"RUN_{code.upper()}", retry_after_s=lasts_s)
+                raise failure(why.message, reason=f"RUN_{code.upper()}", retry_after_s=lasts_s)
         return self._tell()
 
     def _tell(self) -> Sequence[str]:

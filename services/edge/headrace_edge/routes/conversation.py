@@ -120,7 +120,7 @@ async def _finished(edge: Edge, caller: Caller, run: Run, request: Request) -> R
     if record.run.status == "succeeded":
         return record.run
     if record.failure is not None:
-        problem = policy.problem_of_failure(record.failure.code, record.failure.message, now_s=time.time())
+        problem = policy.problem_of_failure(record.failure, now_s=time.time())
     elif record.run.status == "cancelled":
         problem = Problem(409, "RUN_CANCELLED", "the run was cancelled")
     else:

@@ -21,13 +21,15 @@ def from_service(error: errors.ServiceError, *, part: str, invalid: FailureCode 
         case errors.ResourceExhausted():
             when = f"in {max(1, round(error.retry_after_s))} s" if error.retry_after_s is not None else "later"
             code = FailureCode.BUDGET if error.reason == BudgetSpent.default_reason else FailureCode.QUOTA
-            return RunFailed(code, f"{name} has no quota left: {said}. Submit the run again {when}.")
+            text = f"{name} has no quota left: {said}. Submit the run again {when}."
+            return RunFailed(code, text, retry_after_s=error.retry_after_s)
         case errors.DeadlineExceeded():
             return RunFailed(
                 FailureCode.DEADLINE, f"{name} did not answer in time: {said}. Submit the run again, or a smaller one."
             )
         case errors.ServiceError() if error.reason.startswith(_PROVIDER):
-            return RunFailed(FailureCode.PROVIDER, f"The model's provider failed: {said}.")
+            text = f"The model's provider failed: {said}."
+            return RunFailed(FailureCode.PROVIDER, text, retry_after_s=error.retry_after_s)
         case errors.Unavailable() | errors.Aborted():
             text = f"{name} is not available: {said}. Check that it runs and submit the run again."
             return RunFailed(FailureCode.INTERNAL, text)
@@ -40,4 +42,5 @@ def from_service(error: errors.ServiceError, *, part: str, invalid: FailureCode 
 
 def at_node(failure: RunFailed, node: str) -> RunFailed:
     """The same failure, naming the node that it happened at."""
-    return RunFailed(failure.failure.code, f"Node {node!r}: {failure.failure.message}")
+    why = failure.failure
+    return RunFailed(why.code, f"Node {node!r}: {why.message}", retry_after_s=why.retry_after_s)

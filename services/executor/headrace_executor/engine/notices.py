@@ -1,8 +1,10 @@
 """Tells a run's readers that a step of it waits for the quota: not at once, seldom, and only what is new."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from headrace_llm.client import Wait
 
@@ -10,7 +12,9 @@ from headrace_executor import events, policy
 from headrace_executor.engine.metrics import NOTICES
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.policy import Told
-from headrace_executor.ports import Journal
+from headrace_executor.ports import Journal, Waits
+
+T = TypeVar("T")
 
 
 class Notices:
@@ -26,6 +30,24 @@ class Notices:
     def of(self, step: str) -> Callable[[Wait], None]:
         """What a step's calls are to be asked with as `on_wait`."""
         return lambda wait: self._hear(step, wait)
+
+    async def during(self, step: str, work: Awaitable[T], waits: Waits | None) -> T:
+        """Await what another service does for a step, and look meanwhile whether a call that it makes waits at the gate."""
+        if waits is None:
+            return await work
+        watching = asyncio.create_task(self._watch(step, waits), name=f"waits of {step}")
+        try:
+            return await work
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _watch(self, step: str, waits: Waits) -> None:
+        while True:
+            await asyncio.sleep(self._quiet_s)
+            wait = await waits.of_run(self._journal.run.run_id)
+            if wait is not None:
+                self._hear(step, wait)
 
     def _hear(self, step: str, wait: Wait) -> None:
         now, told = self._clock(), self._told.get(step)

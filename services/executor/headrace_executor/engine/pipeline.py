@@ -11,6 +11,7 @@ Every step is recorded when it is done and is never done again, so a run that is
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from headrace_blueprint.plan import Plan
 from headrace_runtime import telemetry
@@ -21,12 +22,15 @@ from headrace_executor.engine import answers, page, requests, retrying
 from headrace_executor.engine.execution import Executed, execute
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
+from headrace_executor.engine.notices import Notices
 from headrace_executor.engine.requests import Conversation
 from headrace_executor.engine.retrying import Sleep
 from headrace_executor.engine.steps import Done, once, tracer
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json, Outcome, RunKind
-from headrace_executor.ports import Cel, Journal, Models, Planner, Rag, Router, Sessions, Turn
+from headrace_executor.ports import Cel, Journal, Models, Planner, Rag, Router, Sessions, Turn, Waits
+
+T = TypeVar("T")
 
 
 def _utc_now() -> datetime:
@@ -45,6 +49,7 @@ class RunPipeline:
         models: Models,
         sessions: Sessions,
         cel: Cel,
+        waits: Waits | None = None,
         limits: Limits | None = None,
         now: Callable[[], datetime] = _utc_now,
         sleep: Sleep = asyncio.sleep,
@@ -53,6 +58,7 @@ class RunPipeline:
         self._planner = planner
         self._rag = rag
         self._sessions = sessions
+        self._waits = waits
         self._limits = limits or Limits()
         self._parts = Parts(rag, models, cel, now, self._limits, sleep)
         self._kinds: Mapping[RunKind, Callable[[Journal], Awaitable[Outcome]]] = {
@@ -129,8 +135,17 @@ class RunPipeline:
             sleep=self._parts.sleep,
         )
 
+    async def _asked(
+        self, journal: Journal, step: str, ask: Callable[[], Awaitable[T]], *, part: str, deadline_s: float
+    ) -> T:
+        """Ask another service for a step's work; readers hear when that waits for the quota. Raises `RunFailed`."""
+        work = retrying.until_deadline(ask, part=part, deadline_s=deadline_s, sleep=self._parts.sleep)
+        return await Notices(journal, quiet_s=self._limits.notice_s).during(step, work, self._waits)
+
     async def _route(self, journal: Journal, request: Conversation, history: Sequence[Turn]) -> Done:
-        routed = await retrying.until_deadline(
+        routed = await self._asked(
+            journal,
+            "route",
             lambda: self._router.route(
                 journal.run,
                 message=request.message,
@@ -140,7 +155,6 @@ class RunPipeline:
             ),
             part="the router",
             deadline_s=self._limits.route_deadline_s,
-            sleep=self._parts.sleep,
         )
         intent = {"kind": routed.intent, "confidence": routed.confidence, "decided_by": routed.decided_by}
         return Done(intent, routed.usage, (events.custom("headrace.intent", intent),))
@@ -149,7 +163,9 @@ class RunPipeline:
         if request.blueprint is not None:
             requests.compiled(request.blueprint)
             return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": []})
-        planned = await retrying.until_deadline(
+        planned = await self._asked(
+            journal,
+            "plan",
             lambda: self._planner.plan(
                 journal.run,
                 intent=intent,
@@ -162,7 +178,6 @@ class RunPipeline:
             ),
             part="the planner",
             deadline_s=self._limits.plan_deadline_s,
-            sleep=self._parts.sleep,
         )
         requests.compiled(planned.blueprint)
         output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": list(planned.warnings)}
@@ -173,7 +188,9 @@ class RunPipeline:
         body = journal.run.body
         text = requests.text(body, "text")
         document_id = requests.text(body, "document_id")
-        document, usage = await retrying.until_deadline(
+        document, usage = await self._asked(
+            journal,
+            "ingest",
             lambda: self._rag.ingest(
                 journal.run,
                 document_id=document_id,
@@ -183,7 +200,6 @@ class RunPipeline:
             ),
             part="the rag service",
             deadline_s=self._limits.ingest_deadline_s,
-            sleep=self._parts.sleep,
         )
         if document.get("status") == "failed":
             raise RunFailed(FailureCode.PROVIDER, f"The document could not be read: {document.get('error')}.")

@@ -132,7 +132,8 @@ class RunJournal:
 
     async def fail(self, failure: Failure) -> None:
         """End the run badly."""
-        await self._end(RunState.FAILED, events.run_error(failure.code.value, failure.message), failure=failure)
+        final = events.run_error(failure.code.value, failure.message, retry_after_s=failure.retry_after_s)
+        await self._end(RunState.FAILED, final, failure=failure)
 
     async def cancel(self) -> None:
         """End the run because somebody asked for it."""

@@ -41,7 +41,7 @@ class Openings:
         closing = [
             *(events.text_end(message) for message in reversed(self._messages)),
             *({"type": "TOOL_CALL_END", "toolCallId": call} for call in reversed(self._calls)),
-            *(events.step_finished(step) for step in reversed(self._steps)),
+            *(events.step_cut(step) for step in reversed(self._steps)),
         ]
         self._messages.clear()
         self._calls.clear()

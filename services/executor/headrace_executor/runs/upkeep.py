@@ -77,6 +77,10 @@ class Upkeep:
             await self._try("retention", self._expire)
             await asyncio.sleep(self._limits.retention_s)
 
+    async def begin(self) -> None:
+        """Have partitions before the first run. When another process holds that up, what comes first is moved later."""
+        await self._try("partitions", self.partition)
+
     async def partition(self) -> int:
         """Add and drop partitions now. Raises `StoreAway` and `StoreRefused`."""
         limits = self._limits

@@ -12,8 +12,8 @@ from headrace_executor.runs.records import RunWrite
 _WRITE = """
 WITH w AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::bytea[], $7::text[],
-                         $8::text[], $9::bytea[])
-      AS w(run_id, fence, last_seq, progress, state, output, error_code, error_message, usage)
+                         $8::text[], $9::double precision[], $10::bytea[])
+      AS w(run_id, fence, last_seq, progress, state, output, error_code, error_message, error_retry_after_s, usage)
 ), wrote AS (
     UPDATE runs r SET
         last_seq = w.last_seq,
@@ -24,25 +24,26 @@ WITH w AS (
         output = COALESCE(w.output, r.output),
         error_code = w.error_code,
         error_message = w.error_message,
+        error_retry_after_s = w.error_retry_after_s,
         usage = COALESCE(w.usage, r.usage)
     FROM w
     WHERE r.run_id = w.run_id AND r.fence = w.fence AND (r.state = 'running' OR r.last_seq = w.last_seq)
     RETURNING r.run_id
 ), logged AS (
     INSERT INTO events (run_id, first_seq, last_seq, final, data)
-    SELECT e.* FROM unnest($1::uuid[], $10::bigint[], $3::bigint[], $11::boolean[], $12::bytea[])
+    SELECT e.* FROM unnest($1::uuid[], $11::bigint[], $3::bigint[], $12::boolean[], $13::bytea[])
       AS e(run_id, first_seq, last_seq, final, data) JOIN wrote USING (run_id)
     WHERE e.last_seq >= e.first_seq
     ON CONFLICT DO NOTHING
 ), stepped AS (
     INSERT INTO steps (run_id, step, output, usage)
-    SELECT s.* FROM unnest($13::uuid[], $14::text[], $15::bytea[], $16::bytea[])
+    SELECT s.* FROM unnest($14::uuid[], $15::text[], $16::bytea[], $17::bytea[])
       AS s(run_id, step, output, usage) JOIN wrote USING (run_id)
     ON CONFLICT DO NOTHING
 ), replied AS (
     INSERT INTO messages (message_id, session_id, run_id, role, body)
     SELECT m.message_id, m.session_id, m.run_id, 'assistant', m.body
-    FROM unnest($17::uuid[], $18::uuid[], $19::uuid[], $20::text[]) AS m(message_id, session_id, run_id, body)
+    FROM unnest($18::uuid[], $19::uuid[], $20::uuid[], $21::text[]) AS m(message_id, session_id, run_id, body)
     JOIN wrote USING (run_id)
     WHERE NOT EXISTS (SELECT FROM runs WHERE runs.run_id = m.run_id AND runs.state <> 'running')
 )
@@ -71,6 +72,7 @@ class FlushStore:
             [e.output if e and e.state.ended else None for e in ends],
             [e.failure.code.value if e and e.failure else None for e in ends],
             [_storable(e.failure.message) if e and e.failure else None for e in ends],
+            [e.failure.retry_after_s if e and e.failure else None for e in ends],
             [e.usage if e and e.state.ended else None for e in ends],
             [w.chunk.first_seq for w in writes],
             [w.chunk.final for w in writes],

@@ -10,7 +10,8 @@ from headrace_executor.model import ClaimedRun, Failure, FailureCode, Priority, 
 from headrace_executor.runs.records import Claim
 
 RUN_COLUMNS = """r.run_id::text, r.tenant_id, COALESCE(r.session_id::text, '') AS session_id, r.kind, r.state, r.priority,
-    r.created_at, r.started_at, r.finished_at, r.attempt, r.error_code, r.error_message, r.usage, r.last_seq"""
+    r.created_at, r.started_at, r.finished_at, r.attempt, r.error_code, r.error_message, r.error_retry_after_s,
+    r.usage, r.last_seq"""
 """A run without its output, which may be large."""
 
 
@@ -29,7 +30,7 @@ def run(row: asyncpg.Record) -> Run:
         finished_at=row["finished_at"],
         attempt=row["attempt"],
         output=row.get("output") or b"",
-        error=Failure(FailureCode(code), row["error_message"]) if code else None,
+        error=Failure(FailureCode(code), row["error_message"], row["error_retry_after_s"]) if code else None,
         usage=usage(row["usage"]),
         last_seq=row["last_seq"],
     )
