@@ -80,7 +80,7 @@ class Spec:
     throttled_above: float = 0.02
     """Share of calls answered 429 from which no executor is added."""
     tolerance: float = 0.1
-    """Relative change of the load that is not worth a change of the scale."""
+    """Load beyond the present scale, relative to it, that is not worth another executor; for fewer likewise."""
     max_age_s: float = 30.0
     """Signals older than this are stale."""
     up: Direction = field(default=Direction(stabilization_s=0.0, max_step=2, period_s=15.0))
@@ -106,9 +106,9 @@ class Memory:
     """What one decision leaves for the next one. Bounded by the longest window. A fresh one is safe after a restart."""
 
     wanted: tuple[tuple[float, int], ...] = ()
-    """(time, replicas) that the signals asked for, oldest first, as long ago as the longest stabilisation window."""
+    """(last time, replicas) that decisions asked for, oldest first, each number once, as long ago as the longest window."""
     changes: tuple[tuple[float, int], ...] = ()
-    """(time, difference) of the changes made, as long ago as the longest period."""
+    """(time, difference) of the changes made, oldest first, as long ago as the longest period."""
     refused_until: float = 0.0
     """Until when no more than `refused_at` replicas are asked for."""
     refused_at: int = 0

@@ -255,7 +255,7 @@ async def test_signals_count_the_queue_and_the_fleet(postgres_url: str) -> None:
 
         await eventually(counted)
         signals = await one.runs.QueueSignals(pb.QueueSignalsRequest())
-        assert (signals.replicas, signals.slots_per_replica) == (2, 2)
+        assert (signals.replicas, signals.slots_per_replica, signals.running_here) == (2, 2, 2)
         assert signals.oldest_wait_s > 0
 
 

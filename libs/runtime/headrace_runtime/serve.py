@@ -31,13 +31,14 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.so_reuseport", 0),
+    # A client looks for new replicas when a connection ends, so none lasts; calls in it go on.
+    ("grpc.max_connection_age_ms", 60_000),
+    ("grpc.max_connection_age_grace_ms", 3_600_000),
 )
+STOP_GRACE_S = 1.0
+"""How long calls may go on once a service has drained by itself."""
 
 log = structlog.get_logger()
-
-
-async def _nothing() -> None:
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,10 @@ class Service:
     """What `main` serves."""
 
     endpoints: tuple[Endpoint, ...]
-    drain: Callable[[], Awaitable[None]] = _nothing
+    drain: Callable[[], Awaitable[None]] | None = None
     """Called after SIGTERM once health says NOT_SERVING, while calls still run: stop taking work, finish what is in hand.
-    It must return within `drain_s`; it is cancelled then."""
+    It must return within `drain_s`; it is cancelled then. Without it, no new call is taken and those in hand have `drain_s`
+    to end."""
     failed: asyncio.Future[None] | None = None
     """When this future gets an exception, the process ends: a background task that must not die has died."""
 
@@ -142,9 +144,12 @@ async def start(service: Service, listen: str) -> tuple[grpc.aio.Server, aio_hea
 
 async def _drain(service: Service, server: grpc.aio.Server, checks: aio_health.HealthServicer, seconds: float) -> None:
     await checks.enter_graceful_shutdown()
+    if service.drain is None:
+        await server.stop(grace=seconds)
+        return
     try:
         async with asyncio.timeout(seconds):
             await service.drain()
     except TimeoutError:
         log.warning("drain_incomplete", seconds=seconds)
-    await server.stop(grace=1.0)
+    await server.stop(grace=STOP_GRACE_S)

@@ -87,6 +87,7 @@ def endpoints(
         default_model=client.registry.default,
         costs=durable.costs,
         slots=settings.slots,
+        running=durable.worker.running,
     )
     return (
         serve.Endpoint(f"{PACKAGE}.ExecutorService", executor, pb_grpc.add_ExecutorServiceServicer_to_server),

@@ -37,6 +37,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         default_model: str,
         costs: KindCosts,
         slots: int,
+        running: Callable[[], int],
     ) -> None:
         self._runs = runs
         self._watchers = watchers
@@ -45,6 +46,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         self._default_model = default_model
         self._costs = costs
         self._slots = slots
+        self._running = running
 
     async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:  # noqa: N802
         """Accept a run."""
@@ -141,4 +143,5 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
             models=[codec.signals(one) for one in self._signals()],
             kinds=[codec.kind_signals(kind, cost) for kind, cost in self._costs.of_kinds().items()],
             default_model=self._default_model,
+            running_here=self._running(),
         )

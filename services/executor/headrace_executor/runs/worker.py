@@ -90,6 +90,10 @@ class Worker:
         """Mean seconds from claim to end of the last runs, and how many they are."""
         return (sum(self._seconds) / len(self._seconds), len(self._seconds)) if self._seconds else (0.0, 0)
 
+    def running(self) -> int:
+        """Runs in hand."""
+        return len(self._owned)
+
     def reserve(self, wanted: int) -> int:
         """Set up to `wanted` free slots aside for runs that begin as ours; `adopt` or `release` them."""
         if self._draining or not self._lease.valid():

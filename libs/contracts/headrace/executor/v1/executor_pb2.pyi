@@ -341,7 +341,7 @@ class QueueSignalsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class QueueSignalsResponse(_message.Message):
-    __slots__ = ("time", "queued_interactive", "queued_standard", "queued_background", "running", "oldest_wait_s", "slots_per_replica", "replicas", "seconds_per_run", "models", "kinds", "default_model")
+    __slots__ = ("time", "queued_interactive", "queued_standard", "queued_background", "running", "oldest_wait_s", "slots_per_replica", "replicas", "seconds_per_run", "models", "kinds", "default_model", "running_here")
     TIME_FIELD_NUMBER: _ClassVar[int]
     QUEUED_INTERACTIVE_FIELD_NUMBER: _ClassVar[int]
     QUEUED_STANDARD_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +354,7 @@ class QueueSignalsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_MODEL_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_HERE_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     queued_interactive: int
     queued_standard: int
@@ -366,7 +367,8 @@ class QueueSignalsResponse(_message.Message):
     models: _containers.RepeatedCompositeFieldContainer[ModelSignals]
     kinds: _containers.RepeatedCompositeFieldContainer[KindSignals]
     default_model: str
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queued_interactive: _Optional[int] = ..., queued_standard: _Optional[int] = ..., queued_background: _Optional[int] = ..., running: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., slots_per_replica: _Optional[int] = ..., replicas: _Optional[int] = ..., seconds_per_run: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelSignals, _Mapping]]] = ..., kinds: _Optional[_Iterable[_Union[KindSignals, _Mapping]]] = ..., default_model: _Optional[str] = ...) -> None: ...
+    running_here: int
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queued_interactive: _Optional[int] = ..., queued_standard: _Optional[int] = ..., queued_background: _Optional[int] = ..., running: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., slots_per_replica: _Optional[int] = ..., replicas: _Optional[int] = ..., seconds_per_run: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelSignals, _Mapping]]] = ..., kinds: _Optional[_Iterable[_Union[KindSignals, _Mapping]]] = ..., default_model: _Optional[str] = ..., running_here: _Optional[int] = ...) -> None: ...
 
 class KindSignals(_message.Message):
     __slots__ = ("kind", "calls_per_run", "seconds_per_run")

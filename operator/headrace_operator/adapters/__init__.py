@@ -1,0 +1,1 @@
+"""Kubernetes over aiohttp and kopf, and the executors over gRPC."""
