@@ -31,7 +31,7 @@ images: ## Build the images (IMAGES="edge rag" TAG=dev REGISTRY=â€¦ BASE_IMAGE=â
 	@scripts/images $(IMAGES)
 
 ##@ Develop
-.PHONY: install lock check format proto test test-unit bench
+.PHONY: install lock check format proto test test-unit test-kube bench
 install: $(VENV)/.installed ## Make .venv from requirements.lock
 
 $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$(m)/pyproject.toml)
@@ -62,6 +62,9 @@ test: install ## Unit, contract, integration and end-to-end tests on real parts
 
 test-unit: install ## The pure ones, in seconds
 	$(BIN)/python -m pytest tests/unit
+
+test-kube: install ## The operator against a real API server (KUBECONFIG, or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS)
+	$(BIN)/python -m pytest tests/kube
 
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench

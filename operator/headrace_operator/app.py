@@ -44,8 +44,7 @@ async def run(settings: Settings) -> None:
         fleet = Fleet(cluster, make, _limits(settings), clock=loop.time)
         async with probes.serve(settings.listen, fleet.vitals) as probe_port:
             guard.start(fleet.run(), name="fleet")
-            watching = watch.watch(namespaces, changed=fleet.changed, request_timeout_s=settings.request_timeout_s)
-            guard.start(watching, name="watch")
+            guard.start(_watch(fleet, namespaces, settings), name="watch")
             log.info("started", port=probe_port, namespaces="*" if namespaces is None else list(namespaces))
             stopped = asyncio.create_task(stop.wait(), name="signal")
             waits: set[asyncio.Future[Any]] = {stopped, guard.failed}
@@ -54,6 +53,12 @@ async def run(settings: Settings) -> None:
             if guard.failed.done():
                 guard.failed.result()
     log.info("stopped")
+
+
+async def _watch(fleet: Fleet, namespaces: Sequence[str] | None, settings: Settings) -> None:
+    """Watch from when there is something to watch: kopf looks only once whether there is such a resource."""
+    await fleet.listed.wait()
+    await watch.watch(namespaces, changed=fleet.changed, request_timeout_s=settings.request_timeout_s)
 
 
 def chosen(setting: str, *, own: str) -> Sequence[str] | None:

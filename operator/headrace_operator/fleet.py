@@ -84,6 +84,8 @@ class Fleet:
         self._watched_at: float | None = None
         self._listed_at: float | None = None
         self._reached = False
+        self.listed = asyncio.Event()
+        """Set once the ExecutorScalers have been listed: the API server is there, and so is the CRD."""
         self._list_due = clock() + GRACE_S + limits.tick_timeout_s
 
     async def run(self) -> None:
@@ -97,6 +99,7 @@ class Fleet:
                     async with asyncio.timeout(self._limits.tick_timeout_s):
                         self._listed(await self._cluster.scalers())
                     failures, pause, self._reached = 0, self._limits.relist_s, True
+                    self.listed.set()
                 except (ApiError, TimeoutError) as error:
                     failures, self._reached = failures + 1, False
                     pause = self._backoff(failures)

@@ -52,7 +52,9 @@ class Scaler:
         elif found is None:
             seen = replace(seen, obstacle=Obstacle("TargetNotFound", f"there is no Deployment {resource.deployment}"))
         else:
-            seen = await self._decide(seen, found, now)
+            # Who made the Deployment may own the number; making an ExecutorScaler hands it over, with the first change.
+            take_over = resource.take_over or "lastScaleTime" not in (body.get("status") or {})
+            seen = await self._decide(seen, found, now, take_over=take_over)
         await self._tell(body, seen, now)
         return resource.interval_s
 
@@ -73,17 +75,17 @@ class Scaler:
         )
         return workload.observe(deployment, pods, quotas)
 
-    async def _decide(self, seen: Round, found: Workload, now: float) -> Round:
+    async def _decide(self, seen: Round, found: Workload, now: float, *, take_over: bool) -> Round:
         decision = policy.decide(seen.resource.spec, found.observed, seen.signals, self._memory, now)
         seen = replace(seen, workload=found, decision=decision)
         self._log(seen, decision, found, now)
-        seen = await self._act(seen, found, decision)
+        seen = await self._act(seen, found, decision, take_over=take_over)
         # A change that was not made takes no share of what may change within the period.
         undone = decision.replicas != found.observed.replicas and not seen.change
         self._memory = replace(decision.memory, changes=self._memory.changes) if undone else decision.memory
         return seen
 
-    async def _act(self, seen: Round, found: Workload, decision: Decision) -> Round:
+    async def _act(self, seen: Round, found: Workload, decision: Decision, *, take_over: bool) -> Round:
         resource, change = seen.resource, decision.replicas - found.observed.replicas
         if not change or resource.dry_run:
             return seen
@@ -91,7 +93,7 @@ class Scaler:
             await self._mark_idle(found, seen.telling, unknown=seen.signals.slots_per_replica if seen.signals else 0)
         namespace, deployment = resource.key.namespace, resource.deployment
         try:
-            await self._cluster.scale(namespace, deployment, decision.replicas, take_over=resource.take_over)
+            await self._cluster.scale(namespace, deployment, decision.replicas, take_over=take_over)
         except FieldConflict as conflict:
             return replace(seen, obstacle=_conflict(resource, decision, conflict))
         except NotFound:

@@ -29,7 +29,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             asyncio.run(_prepare(path))
             yield path
     except NoKubernetes as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.exit(str(error), returncode=1)
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ async def _prepare(kubeconfig: Path) -> None:
         async def established() -> bool:
             try:
                 path = f"{CRDS}/{crd['metadata']['name']}"
-                found = await api.request("PATCH", path, crd, kind="application/apply-patch+yaml", fieldManager="test", force="true")
+                found = await api.request(
+                    "PATCH", path, crd, kind="application/apply-patch+yaml", fieldManager="test", force="true"
+                )
                 await api.get("api/v1/namespaces/default/serviceaccounts/default")
             except (Refused, aiohttp.ClientError):
                 return False
@@ -84,7 +86,9 @@ async def make_namespace(api: Api) -> str:
     await api.create(DEPLOYMENTS.format(name), deployment())
 
     async def account() -> bool:
-        return bool((await api.get(f"api/v1/namespaces/{name}/serviceaccounts", fieldSelector="metadata.name=default"))["items"])
+        return bool(
+            (await api.get(f"api/v1/namespaces/{name}/serviceaccounts", fieldSelector="metadata.name=default"))["items"]
+        )
 
     await until(account, what="the service account")
     return name

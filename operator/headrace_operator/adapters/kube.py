@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -150,7 +151,7 @@ class KubeCluster:
             body={
                 "apiVersion": "events.k8s.io/v1",
                 "kind": "Event",
-                "metadata": {"generateName": f"{metadata['name'][:200]}.", "namespace": metadata["namespace"]},
+                "metadata": {"name": f"{metadata['name'][:200]}.{time.time_ns():x}", "namespace": metadata["namespace"]},
                 "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                 "reportingController": CONTROLLER,
                 "reportingInstance": socket.gethostname()[:128],

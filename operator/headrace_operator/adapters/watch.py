@@ -6,6 +6,7 @@ It has no handler that writes: no finalizer, no annotation, no progress in the s
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
@@ -54,6 +55,8 @@ async def watch(
 
     Raises `RuntimeError` when kopf ends by itself: a watch that is not there must not look like one without news.
     """
+    # At the level INFO it tells of every event that it hands on.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
     loop = asyncio.get_running_loop()
     registry = kopf.OperatorRegistry()
 

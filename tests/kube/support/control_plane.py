@@ -16,8 +16,8 @@ PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 FOLDERS = ("HEADRACE_KUBE_BIN", "KUBEBUILDER_ASSETS")
 HOST = "127.0.0.1"
 MISSING = (
-    "tests/kube need a Kubernetes API server. Set KUBECONFIG to a cluster that tests may write to (kind, k3d, minikube, a real "
-    f"one), or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}."
+    "tests/kube need a Kubernetes API server. Set KUBECONFIG to a cluster that tests may write to (kind, k3d, minikube, a "
+    f"real one), or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}."
 )
 
 
@@ -106,8 +106,10 @@ def _own(programs: dict[str, str], home: Path) -> Iterator[Path]:
         yield admin
 
 
-def kubeconfig(url: str, token: str, *, ca: Path | None = None, ca_data: str | None = None, namespace: str = "default") -> str:
-    """A kubeconfig with a bearer token. Without a CA the server's name is not checked, as it is when reached by another way."""
+def kubeconfig(
+    url: str, token: str, *, ca: Path | None = None, ca_data: str | None = None, namespace: str = "default"
+) -> str:
+    """A kubeconfig with a bearer token. Without a CA the server is not checked, which may be reached by another name."""
     cluster: dict[str, object] = {"server": url}
     if ca is not None:
         cluster["certificate-authority"] = str(ca)

@@ -1,4 +1,4 @@
-"""Executors on the wire: real gRPC servers that answer QueueSignals with what a test sets. Everything else is not theirs."""
+"""Executors on the wire: real gRPC servers that answer QueueSignals, and nothing else, with what a test sets."""
 
 import time
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ class Executors:
         self.rpm, self.throttled, self.seconds_per_call = 600.0, 0.0, 8.0
         self.silent = False
         self.asked = 0
-        self.each = [Executor(self, address) for address in addresses]
+        self.each = [Executor(self, address) for address in addresses]  # type: ignore[abstract]
         self.target = ",".join(f"{address}:{port}" for address in addresses)
 
     def answer(self, **own: Any) -> pb.QueueSignalsResponse:

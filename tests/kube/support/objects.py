@@ -42,7 +42,9 @@ def deployment(*, name: str = EXECUTOR) -> dict[str, Any]:
                     "schedulerName": "nobody",
                     "automountServiceAccountToken": False,
                     "terminationGracePeriodSeconds": 0,
-                    "containers": [{"name": "executor", "image": "none", "resources": {"limits": limits, "requests": limits}}],
+                    "containers": [
+                        {"name": "executor", "image": "none", "resources": {"limits": limits, "requests": limits}}
+                    ],
                 },
             },
         },

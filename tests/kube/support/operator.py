@@ -75,7 +75,9 @@ async def allow(api: Api, home: str, *namespaces: str) -> str:
 
 
 @asynccontextmanager
-async def run_operator(home: Path, server: str, token: str, *namespaces: str, **settings: object) -> AsyncIterator[Operator]:
+async def run_operator(
+    home: Path, server: str, token: str, *namespaces: str, **settings: object
+) -> AsyncIterator[Operator]:
     """Run it from ready to ended. Its log is appended to a file in `home`."""
     config, log = home / "operator.kubeconfig", home / "operator.log"
     config.write_text(kubeconfig(server, token, namespace=namespaces[0]), encoding="utf-8")
