@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from headrace_cli.commands import capacity, chat, docs, down, logs, quota, run, status, up, usage
+from headrace_cli.commands import capacity, chat, docs, down, logs, quota, run, simulate_scaling, status, up, usage
 from headrace_cli.errors import CliError
 
 HELP = """Runs LLM agents at the pace that the provider's quota allows.
@@ -21,6 +21,7 @@ Start everything on this machine, a small real model included, and talk to it:
   headrace usage                          what it has cost today
   headrace quota                          what the provider grants now, and who waits for it
   headrace capacity --rpm 100             how many users that quota serves
+  headrace simulate-scaling TRACE.csv     how the executors would be scaled
 
 Another model, its key in the environment:
 
@@ -82,4 +83,5 @@ app.command(rich_help_panel=_USE)(run.run)
 app.command(rich_help_panel=_USE)(usage.usage)
 app.command(rich_help_panel=_USE)(quota.quota)
 app.command(rich_help_panel=_USE)(capacity.capacity)
+app.command(rich_help_panel=_USE)(simulate_scaling.simulate_scaling)
 app.add_typer(docs.app, rich_help_panel=_USE)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.text import Text
 
-from headrace_cli.supervisor.state import PartPhase, PartRecord, Phase, State
+from headrace_cli.supervisor.state import PartPhase, PartRecord, Phase, ScaleRecord, State
 
 _NAME_WIDTH = 12
 
@@ -60,9 +60,18 @@ def changes(last: State | None, state: State, *, seconds: float) -> list[str]:
     before = {part.name: part for part in last.parts} if last is not None else {}
     for part in state.parts:
         lines += _part_lines(before.get(part.name), part, seconds=seconds)
+    lines += [f"[cyan]↕[/] {escape(line)}" for line in scale_lines(last.scale if last is not None else None, state.scale)]
     if state.phase is Phase.STOPPING and (last is None or last.phase is not Phase.STOPPING):
         lines.append("[dim]stopping…[/]")
     return lines
+
+
+def scale_lines(last: ScaleRecord | None, scale: ScaleRecord | None) -> list[str]:
+    """A line with the numbers when the number of executors changes, or what limits it. Plain text."""
+    if scale is None or (last is not None and (last.replicas, last.limited_by) == (scale.replicas, scale.limited_by)):
+        return []
+    was = f"{last.replicas} → " if last is not None and last.replicas != scale.replicas else ""
+    return [f"executors {was}{scale.replicas}, limited by {scale.limited_by}: {scale.message}"]
 
 
 def _part_lines(before: PartRecord | None, part: PartRecord, *, seconds: float) -> list[str]:

@@ -42,6 +42,7 @@ def report(
         "models": list(state.models),
         "error": state.error,
         "notes": list(state.notes),
+        "scale": state.scale.model_dump() if state.scale is not None else None,
         "processes": rows,
         "pss_bytes_without_model": total,
         "quota": quota,
@@ -94,6 +95,15 @@ def table(answer: Mapping[str, Json]) -> Table:
 def total_line(answer: Mapping[str, Json]) -> str:
     """The memory of all processes but the model's."""
     return f"PSS without the local model: {_mib(answer['pss_bytes_without_model'])} MiB"
+
+
+def scale_line(answer: Mapping[str, Json]) -> str:
+    """How many executors there shall be and why; empty without `--autoscale`."""
+    scale = answer["scale"]
+    if scale is None:
+        return ""
+    span = f"{scale['min_replicas']} to {scale['max_replicas']}"
+    return f"executors: {scale['replicas']} of {span}, limited by {scale['limited_by']}: {scale['message']}"
 
 
 def end_lines(answer: Mapping[str, Json]) -> list[str]:

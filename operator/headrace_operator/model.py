@@ -102,6 +102,15 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class CallTime:
+    """How long a model's calls take, averaged over more of them than a gate's own figure, and when it was last seen."""
+
+    model: str
+    seconds: float
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What one decision leaves for the next one. Bounded by the longest window. A fresh one is safe after a restart."""
 
@@ -112,6 +121,8 @@ class Memory:
     refused_until: float = 0.0
     """Until when no more than `refused_at` replicas are asked for."""
     refused_at: int = 0
+    call: CallTime | None = None
+    """Of the model whose quota bounds the scale."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ n_quota  = ceil(effective_rpm / 60 × seconds_per_call / calls_per_replica × (1
 n        = clamp(min(n_demand, n_quota), min, max, node budget)
 ```
 
-More executors than n_quota would hold calls that only wait at the gate. docs/scaling.md explains each rule.
+More executors than n_quota would hold calls that only wait at the gate; seconds_per_call is averaged (`windows`).
+docs/scaling.md explains each rule.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace_operator import windows
 from headrace_operator.model import Decision, LimitedBy, Memory, ModelSignals, Observed, Signals, Spec
@@ -99,7 +100,10 @@ def decide(spec: Spec, observed: Observed, signals: Signals | None, memory: Memo
     if signals is None or fault:
         replicas, why = case.bounded(case.replicas, LimitedBy.SIGNALS)
         return _unasked(case, replicas, why, f"{fault}; holding {replicas}")
-    return _asked(case, _load(spec, observed, signals))
+    gate = _gate(spec, signals)
+    if gate is not None:
+        case = replace(case, memory=windows.call_seen(memory, gate, now))
+    return _asked(case, _load(case, signals, gate))
 
 
 def _unasked(case: Case, replicas: int, why: LimitedBy, text: str) -> Decision:
@@ -159,43 +163,31 @@ def _down(case: Case, load: Load, wish: Move) -> Move:
     return Move(replicas, why, f"no more than {down.max_step} go within {down.period_s:g} s")
 
 
-def _load(spec: Spec, observed: Observed, signals: Signals) -> Load:
+def _load(case: Case, signals: Signals, gate: ModelSignals | None) -> Load:
+    spec, slots = case.spec, signals.slots_per_replica
     runs = signals.queued + signals.running
-    demand = runs / signals.slots_per_replica
-    n_demand, wish = _whole(demand), _tolerant(demand, observed.replicas, spec.tolerance)
-    text = f"demand {n_demand} ({runs} runs / {signals.slots_per_replica} slots)"
-    gate = _gate(spec, signals)
-    calls = spec.calls_per_replica or signals.slots_per_replica
-    quota = None if gate is None else _fed(gate, calls, spec.headroom)
-    why, n_quota, throttled = LimitedBy.DEMAND, None, ""
-    if gate is not None:
-        throttled = _throttled(spec, gate)
-    if quota is None or gate is None:
-        text += "; quota not known"
-    else:
-        n_quota = _whole(quota)
-        text += (
-            f"; quota {n_quota} ({gate.effective_rpm:.4g} rpm × {gate.seconds_per_call:.3g} s / 60"
-            f" / {calls} calls × {1 + spec.headroom:g})"
-        )
-        # Upwards alone: what the quota no longer feeds goes, however little it is.
-        most = n_quota if n_quota <= observed.replicas else _tolerant(quota, observed.replicas, spec.tolerance)
-        if most < wish:
-            wish, why = most, LimitedBy.QUOTA
-    return Load(n_demand, n_quota, wish, why, throttled, text)
+    n_demand, wish = _whole(runs / slots), _tolerant(runs / slots, case.replicas, spec.tolerance)
+    text = f"demand {n_demand} ({runs} runs / {slots} slots)"
+    call = case.memory.call
+    if gate is None or call is None or (gate.effective_rpm <= 0 and gate.configured_rpm <= 0):
+        throttled = "" if gate is None else _throttled(spec, gate)
+        return Load(n_demand, None, wish, LimitedBy.DEMAND, throttled, f"{text}; quota not known")
+    calls = spec.calls_per_replica or slots
+    quota = gate.effective_rpm / MINUTE_S * call.seconds / calls * (1 + spec.headroom)
+    n_quota = _whole(quota)
+    text += (
+        f"; quota {n_quota} ({gate.effective_rpm:.4g} rpm × {call.seconds:.3g} s / 60"
+        f" / {calls} calls × {1 + spec.headroom:g})"
+    )
+    # The tolerance is for more alone: what the quota no longer feeds goes, however little it is.
+    most = n_quota if n_quota <= case.replicas else _tolerant(quota, case.replicas, spec.tolerance)
+    why = LimitedBy.DEMAND if wish <= most else LimitedBy.QUOTA
+    return Load(n_demand, n_quota, min(wish, most), why, _throttled(spec, gate), text)
 
 
 def _gate(spec: Spec, signals: Signals) -> ModelSignals | None:
     name = spec.model or signals.default_model
     return next((one for one in signals.models if one.model == name), None)
-
-
-def _fed(gate: ModelSignals, calls: int, headroom: float) -> float | None:
-    """Executors that the quota keeps busy; None without a limit, or before the first call has shown how long one takes."""
-    unlimited = gate.effective_rpm <= 0 and gate.configured_rpm <= 0
-    if unlimited or gate.seconds_per_call <= 0:
-        return None
-    return min(MOST, gate.effective_rpm / MINUTE_S * gate.seconds_per_call / calls * (1 + headroom))
 
 
 def _throttled(spec: Spec, gate: ModelSignals) -> str:

@@ -1,11 +1,15 @@
 """What decisions remember of each other: what was asked for within a window, what was changed within a period. Pure."""
 
+import math
 from dataclasses import replace
 
-from headrace_operator.model import Direction, Memory, Observed, Spec
+from headrace_operator.model import CallTime, Direction, Memory, ModelSignals, Observed, Spec
 
 MOST_REMEMBERED = 128
 """Different numbers of replicas that are remembered; beyond it the oldest is forgotten."""
+CALL_SMOOTHING_S = 120.0
+"""Time constant of the average of seconds_per_call. The gate's own figure follows the last ten calls or so, and an executor
+that comes and goes with the length of ten answers does nobody any good."""
 
 Times = tuple[tuple[float, int], ...]
 
@@ -44,6 +48,18 @@ def change(memory: Memory, spec: Spec, difference: int, now: float) -> Memory:
             kept.append((time, one))
             sums[up] += abs(one)
     return replace(memory, changes=tuple(reversed(kept)))
+
+
+def call_seen(memory: Memory, gate: ModelSignals, now: float) -> Memory:
+    """Average what calls take. A gate that has seen none (its Redis was emptied) leaves what is known."""
+    known = memory.call if memory.call is not None and memory.call.model == gate.model else None
+    if gate.seconds_per_call <= 0:
+        return replace(memory, call=known)
+    seconds = gate.seconds_per_call
+    if known is not None:
+        weight = -math.expm1(-max(0.0, now - known.time) / CALL_SMOOTHING_S)
+        seconds = known.seconds + (seconds - known.seconds) * weight
+    return replace(memory, call=CallTime(gate.model, seconds, now))
 
 
 def least_asked(memory: Memory, wish: int, window_s: float, now: float) -> int:

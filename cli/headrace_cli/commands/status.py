@@ -12,7 +12,7 @@ from headrace_cli import connection
 from headrace_cli.client import EdgeClient
 from headrace_cli.errors import CliError
 from headrace_cli.quota_view import History, picture
-from headrace_cli.report import end_lines, report, table, total_line
+from headrace_cli.report import end_lines, report, scale_line, table, total_line
 from headrace_cli.settings import CliSettings
 from headrace_cli.supervisor import measure, state
 
@@ -62,6 +62,8 @@ def _print(answer: dict[str, Any]) -> None:
     console.print(f"[bold]{answer['phase']}[/]  {answer['url']}  models: {escape(', '.join(answer['models']))}")
     console.print(table(answer))
     console.print(total_line(answer))
+    if line := scale_line(answer):
+        console.print(escape(line), soft_wrap=True)
     for line in end_lines(answer):
         console.print(f"[yellow]![/] {escape(line)}")
     for note in answer["notes"]:

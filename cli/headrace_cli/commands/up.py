@@ -16,7 +16,7 @@ from headrace_cli.errors import AlreadyUp, CliError, PartFailed
 from headrace_cli.progress import Progress
 from headrace_cli.screen import Screen
 from headrace_cli.settings import CliSettings
-from headrace_cli.supervisor import launch, leftovers, logfiles, models, probe, signals, state
+from headrace_cli.supervisor import autoscale_settings, launch, leftovers, logfiles, models, probe, signals, state
 from headrace_cli.supervisor.state import Phase, State, StateDir
 
 QUESTION = "In one sentence: what does a water mill do?"
@@ -32,7 +32,18 @@ def up(
         int, typer.Option(help="Port of the edge; another is chosen when it is taken.", min=1, max=65535)
     ] = 8080,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
-    executors: Annotated[int, typer.Option(help="Executor processes.", min=1, max=launch.MAX_EXECUTORS)] = 1,
+    executors: Annotated[
+        int, typer.Option(help="Executor processes; with --autoscale the fewest.", min=1, max=launch.MAX_EXECUTORS)
+    ] = 1,
+    autoscale: Annotated[
+        bool, typer.Option("--autoscale", help="As many executors as the queue needs and the quota can feed.")
+    ] = False,
+    executors_max: Annotated[
+        int | None,
+        typer.Option(
+            help=f"The most with --autoscale; {launch.USUAL_EXECUTORS_MAX} when not said.", min=1, max=launch.MAX_EXECUTORS
+        ),
+    ] = None,
     provider: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,12 +78,25 @@ def up(
     """
     directory = connection.state_dir()
     _refuse_second(directory)
-    wish = launch.Wish(port, executors, _registry(provider or [], models_file, rpm))
+    most = _executors_max(executors, executors_max, autoscale=autoscale)
+    wish = launch.Wish(port, executors, _registry(provider or [], models_file, rpm), most)
     asked = QUESTION if question else ""
     if detach:
         asyncio.run(_in_background(directory, wish, asked))
     else:
         asyncio.run(_in_foreground(directory, wish, asked))
+
+
+def _executors_max(executors: int, most: int | None, *, autoscale: bool) -> int | None:
+    if not autoscale:
+        if most is not None:
+            raise CliError("--executors-max is for --autoscale", hint="--executors sets a number that stays")
+        return None
+    autoscale_settings.checked()
+    most = max(executors, launch.USUAL_EXECUTORS_MAX) if most is None else most
+    if most < executors:
+        raise CliError(f"--executors-max {most} is less than --executors {executors}")
+    return most
 
 
 def _refuse_second(directory: StateDir) -> None:
@@ -188,6 +212,8 @@ async def _in_background(directory: StateDir, wish: launch.Wish, question: str) 
 def _spawn(directory: StateDir, wish: launch.Wish) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "headrace_cli.supervisor", "--home", str(directory.home)]
     command += ["--port", str(wish.port), "--executors", str(wish.executors)]
+    if wish.executors_max is not None:
+        command += ["--executors-max", str(wish.executors_max)]
     if wish.registry.simulated_rpm is not None:
         command += ["--simulated-rpm", f"{wish.registry.simulated_rpm:g}"]
     elif not wish.registry.local:

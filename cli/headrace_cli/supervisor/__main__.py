@@ -5,9 +5,10 @@ import asyncio
 import sys
 from pathlib import Path
 
+from headrace_cli import progress
 from headrace_cli.errors import CliError
 from headrace_cli.supervisor import launch, models, signals
-from headrace_cli.supervisor.state import StateDir
+from headrace_cli.supervisor.state import ScaleRecord, State, StateDir
 
 
 def main() -> int:
@@ -16,6 +17,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--executors", type=int, required=True)
+    parser.add_argument("--executors-max", type=int)
     parser.add_argument("--models", type=Path)
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--simulated-rpm", type=float)
@@ -26,7 +28,7 @@ def main() -> int:
     elif chosen.models is not None:
         registry = models.Source(local=False, names=tuple(chosen.model), text=chosen.models.read_text())
     try:
-        asyncio.run(_run(chosen.home, launch.Wish(chosen.port, chosen.executors, registry)))
+        asyncio.run(_run(chosen.home, launch.Wish(chosen.port, chosen.executors, registry, chosen.executors_max)))
     except CliError as error:
         print(f"{error}\n{error.hint}".strip(), file=sys.stderr)
         return error.exit_code
@@ -34,7 +36,15 @@ def main() -> int:
 
 
 async def _run(home: Path, wish: launch.Wish) -> None:
-    await launch.run(StateDir(home), wish, signals.install(), on_change=lambda _: None)
+    scale: ScaleRecord | None = None
+
+    def changed(now: State) -> None:
+        nonlocal scale
+        for line in progress.scale_lines(scale, now.scale):
+            print(line, flush=True)
+        scale = now.scale
+
+    await launch.run(StateDir(home), wish, signals.install(), on_change=changed)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from headrace_cli.embedded import model, postgres, simulator, valkey
 from headrace_cli.embedded.program import Program, ProgramFailed
 from headrace_cli.errors import CliError, PartFailed
 from headrace_cli.supervisor import leftovers, logfiles, models, plan, state
+from headrace_cli.supervisor.autoscale import Autoscaler
+from headrace_cli.supervisor.autoscale_settings import AutoscaleSettings
 from headrace_cli.supervisor.plan import Backing, Layout, Part
 from headrace_cli.supervisor.ports import HOST, NoFreePort, Ports
 from headrace_cli.supervisor.state import Phase, State, StateDir
@@ -18,6 +20,8 @@ from headrace_cli.supervisor.supervise import Supervisor
 MIN_FREE_BYTES = 500 * 1024 * 1024
 """A new database, its first write-ahead log and the logs need that much."""
 MAX_EXECUTORS = 16
+USUAL_EXECUTORS_MAX = 3
+"""The most executors with `--autoscale` when nobody has said, as in the chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,10 @@ class Wish:
 
     port: int
     executors: int
+    """With `executors_max` the fewest."""
     registry: models.Source
+    executors_max: int | None = None
+    """The most that there may be by load and quota; None keeps the number as it is."""
 
 
 @dataclass(slots=True)
@@ -69,7 +76,7 @@ async def _run_locked(
     supervisor = Supervisor(directory, initial, on_change=on_change)
     bounded = asyncio.create_task(logfiles.keep_bounded(directory.logs), name="bound logs")
     try:
-        await _until(signals.stop, _serve(supervisor, directory, wish, port, ports))
+        await _until(signals.stop, _serve(supervisor, directory, wish, port, ports, signals.hurry))
     except CliError as error:
         supervisor.announce(phase=Phase.FAILED, error=str(error), hint=error.hint)
         raise
@@ -78,15 +85,38 @@ async def _run_locked(
         await supervisor.stop(signals.hurry)
 
 
-async def _serve(supervisor: Supervisor, directory: StateDir, wish: Wish, port: int, ports: Ports) -> None:
-    executors = tuple(ports.any() for _ in range(wish.executors))
+async def _serve(
+    supervisor: Supervisor, directory: StateDir, wish: Wish, port: int, ports: Ports, hurry: asyncio.Event
+) -> None:
+    executors = tuple(ports.any() for _ in range(wish.executors_max or wish.executors))
     layout = Layout(edge=port, router=ports.any(), planner=ports.any(), rag=ports.any(), executors=executors)
     try:
-        supervisor.add(await _parts(directory, wish.registry, layout, ports))
+        parts = await _parts(directory, wish.registry, layout, ports)
+        spare = plan.executors(parts)[wish.executors :]
+        supervisor.add(tuple(part for part in parts if part not in spare))
     except ProgramFailed as error:
         raise PartFailed(str(error)) from error
     await supervisor.all_ready()
-    await supervisor.broken()
+    if wish.executors_max is None:
+        await supervisor.broken()
+        return
+    settings = AutoscaleSettings()
+    scaler = Autoscaler(supervisor, plan.executors(parts), settings.spec(wish.executors, wish.executors_max), hurry)
+    await _until_broken(supervisor, scaler.run(settings.interval_s))
+
+
+async def _until_broken(supervisor: Supervisor, scaling: Coroutine[None, None, None]) -> None:
+    """Scale until a part cannot be kept running; also when scaling itself fails, which it must not do unseen."""
+    working = asyncio.create_task(scaling, name="autoscale")
+    broken = asyncio.create_task(supervisor.broken(), name="broken")
+    try:
+        done, _ = await asyncio.wait((working, broken), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (working, broken):
+            task.cancel()
+        await asyncio.gather(working, broken, return_exceptions=True)
 
 
 async def _parts(directory: StateDir, registry: models.Source, layout: Layout, ports: Ports) -> tuple[Part, ...]:

@@ -19,9 +19,10 @@ SERVICE_READY_S = 90.0
 """A cold disk and two busy cores may need that for the largest imports."""
 
 POSTGRES, VALKEY, MODEL, SIMULATOR = "postgres", "valkey", "model", "simulator"
+EXECUTOR = "executor"
 _STOP_RANKS = {
     "edge": 0,
-    "executor": 1,
+    EXECUTOR: 1,
     "router": 2,
     "planner": 2,
     "rag": 2,
@@ -47,6 +48,8 @@ class Part:
     """How long it may take to end before it is killed."""
     embedded: bool = False
     """A server from a wheel, not a service of ours."""
+    elastic: bool = False
+    """One of several that come and go: when it cannot be had, the others go on."""
 
     @property
     def name(self) -> str:
@@ -97,7 +100,7 @@ def services(layout: Layout, backing: Backing) -> tuple[Part, ...]:
     stores = (POSTGRES, VALKEY)
     return (
         *(
-            _service("executor", port, name=name, env=executor, needs=stores)
+            _service(EXECUTOR, port, name=name, env=executor, needs=stores)
             for name, port in zip(_executor_names(len(layout.executors)), layout.executors, strict=True)
         ),
         _service("router", layout.router, env=model, needs=(VALKEY,)),
@@ -107,6 +110,11 @@ def services(layout: Layout, backing: Backing) -> tuple[Part, ...]:
     )
 
 
+def executors(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Those that take runs from the queue."""
+    return tuple(part for part in parts if part.stop_rank == _STOP_RANKS[EXECUTOR])
+
+
 def stop_order(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], ...]:
     """The parts in the order in which they stop, grouped by what stops together."""
     ranks = sorted({part.stop_rank for part in parts})
@@ -114,7 +122,7 @@ def stop_order(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], ...]:
 
 
 def _executor_names(count: int) -> tuple[str, ...]:
-    return ("executor",) if count == 1 else tuple(f"executor-{n}" for n in range(1, count + 1))
+    return (EXECUTOR,) if count == 1 else tuple(f"{EXECUTOR}-{n}" for n in range(1, count + 1))
 
 
 def _edge(layout: Layout) -> Part:

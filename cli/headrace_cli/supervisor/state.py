@@ -75,6 +75,20 @@ class PartRecord(_Model):
     """How its last process ended, in words."""
 
 
+class ScaleRecord(_Model):
+    """The last decision about the number of executors."""
+
+    replicas: int
+    min_replicas: int
+    max_replicas: int
+    limited_by: str
+    """Why it is so many (headrace_operator.model.LimitedBy)."""
+    message: str
+    """The numbers that it was decided by."""
+    since: float = 0.0
+    """When it became so many, seconds since the epoch."""
+
+
 class State(_Model):
     """The whole file."""
 
@@ -89,6 +103,8 @@ class State(_Model):
     error: str = ""
     hint: str = ""
     parts: tuple[PartRecord, ...] = ()
+    scale: ScaleRecord | None = None
+    """None without `--autoscale`."""
 
 
 class StateDir:

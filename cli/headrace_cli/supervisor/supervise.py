@@ -11,7 +11,7 @@ from headrace_cli.errors import PartFailed
 from headrace_cli.supervisor import logfiles, policy, state
 from headrace_cli.supervisor.plan import Part, stop_order
 from headrace_cli.supervisor.process import Arrival, Child
-from headrace_cli.supervisor.state import PartPhase, PartRecord, Phase, State, StateDir
+from headrace_cli.supervisor.state import PartPhase, PartRecord, Phase, ScaleRecord, State, StateDir
 
 LOG_TAIL = 20
 """Among this many last lines of a failed part's log the last one with text is shown."""
@@ -65,6 +65,22 @@ class Supervisor:
             kept.task = asyncio.create_task(self._keep(kept), name=f"keep {part.name}")
             kept.task.add_done_callback(self._task_ended)
         self._publish()
+
+    async def remove(self, name: str, hurry: asyncio.Event) -> None:
+        """Stop one part and forget it; bounded as `stop` is. What it takes to end cleanly it may take."""
+        kept = self._kept[name]
+        if kept.task is not None:
+            kept.task.cancel()
+            await asyncio.gather(kept.task, return_exceptions=True)
+        await self._stop_one(kept, hurry)
+        del self._kept[name]
+        self._publish()
+
+    def tell_scale(self, scale: ScaleRecord) -> None:
+        """Make a decision about the number of executors known."""
+        if scale != self._state.scale:
+            self._state = self._state.model_copy(update={"scale": scale})
+            self._publish()
 
     async def all_ready(self) -> None:
         """Wait until each part has been ready once. Raises `PartFailed` when one will not be."""
@@ -160,7 +176,7 @@ class Supervisor:
 
     def _break(self, kept: _Kept, reason: str) -> None:
         self._set(kept, phase=PartPhase.STOPPED, process=None, last_end=reason)
-        if not self._broken.done():
+        if not self._broken.done() and not kept.part.elastic:
             log = self._directory.log(kept.part.name)
             last = next((line.strip() for line in reversed(logfiles.last_lines(log, LOG_TAIL)) if line.strip()), "")
             hint = f"its log is {log}" + (f" and ends with:\n{last[:MAX_LOG_LINE]}" if last else "")

@@ -236,3 +236,26 @@ def test_a_refusal_that_is_told_late_counts_once() -> None:
 def test_the_minimum_is_asked_for_although_it_is_refused() -> None:
     loop = Loop(replace(QUICK, min_replicas=2), replicas=2)
     assert [loop.tick(signals(queued=200), refused=2).replicas for _ in range(5)] == [2] * 5
+
+
+def test_the_length_of_a_few_answers_moves_nothing() -> None:
+    loop = Loop(QUICK, replicas=3)
+    loop.tick(signals(queued=200))
+    uneven = [6.5, 9.5, 6.0, 10.0, 8.0, 7.0, 9.0] * 5
+    assert {loop.tick(signals(queued=200, seconds_per_call=one)).replicas for one in uneven} == {3}
+
+
+def test_calls_that_stay_longer_are_believed_in_minutes() -> None:
+    loop = Loop(QUICK, replicas=3)
+    loop.tick(signals(queued=200))
+    # 16 s a call feed five; beyond 3.3 the tolerance lets a fourth in.
+    assert 60 <= loop.until(signals(queued=200, seconds_per_call=16.0), lambda one: one.replicas == 5) <= 300
+
+
+def test_what_calls_take_is_remembered_of_the_same_model() -> None:
+    loop = Loop(QUICK)
+    loop.tick(signals(queued=200))
+    assert loop.tick(signals(queued=200, seconds_per_call=0.0)).n_quota == 3
+    other = signals(queued=200, seconds_per_call=0.0)
+    other = replace(other, models=(replace(other.models[0], model="turbo"),), default_model="turbo")
+    assert loop.tick(other).n_quota is None
