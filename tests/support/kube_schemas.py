@@ -14,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from headrace_cli.embedded.program import free_port
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from headrace_cli.embedded import program
 
 START_S = 60.0
 """Longest that etcd and the API server may take to answer."""
@@ -126,52 +127,52 @@ def _references(schema: Any) -> Iterator[str]:
 @contextlib.contextmanager
 def _api(server: str, etcd: str) -> Iterator[dict[str, Any]]:
     """The definitions of a fresh API server's OpenAPI document."""
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        token, client, peer, port = secrets.token_hex(16), free_port(), free_port(), free_port()
-        (home / "tokens").write_text(f'{token},admin,admin,"system:masters"\n')
-        key = home / "sa.key"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True, timeout=START_S)
-        stack.enter_context(
-            _running(
-                home / "etcd.log", etcd, f"--data-dir={home}/etcd", "--unsafe-no-fsync",
-                f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
-                f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-                f"--initial-cluster=default=http://127.0.0.1:{peer}",
+        token, client, peer, port = secrets.token_hex(16), program.free_port(), program.free_port(), program.free_port()
+        (home / "tokens").write_text(f"{token},admin,admin,system:masters\n")
+        key = home / "service-accounts.key"
+        key.write_bytes(
+            rsa.generate_private_key(65537, 2048).private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
             )
+        )
+        store = program.Program(
+            "etcd",
+            (
+                etcd, f"--data-dir={home}/etcd", "--unsafe-no-fsync", f"--listen-client-urls=http://127.0.0.1:{client}",
+                f"--advertise-client-urls=http://127.0.0.1:{client}", f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            ),
+            lambda: program.accepts(client),
         )  # fmt: skip
-        process = stack.enter_context(
-            _running(
-                home / "apiserver.log", server, f"--etcd-servers=http://127.0.0.1:{client}", f"--cert-dir={home}",
-                "--bind-address=127.0.0.1", f"--secure-port={port}", "--authorization-mode=RBAC",
-                f"--token-auth-file={home}/tokens", "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
-            )
+        api = program.Program(
+            "kube-apiserver",
+            (
+                server, f"--etcd-servers=http://127.0.0.1:{client}", f"--cert-dir={home}", "--bind-address=127.0.0.1",
+                f"--secure-port={port}", f"--token-auth-file={home}/tokens", "--authorization-mode=RBAC",
+                "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}",
+                f"--service-account-signing-key-file={key}", "--shutdown-delay-duration=0s",
+            ),
+            lambda: program.accepts(port),
         )  # fmt: skip
-        yield _ask(process, f"https://127.0.0.1:{port}/openapi/v2", token, home / "apiserver.log")["definitions"]
+        with program.running(store, home / "etcd.log"), program.running(api, home / "apiserver.log"):
+            yield _ask(f"https://127.0.0.1:{port}/openapi/v2", token)["definitions"]
 
 
-@contextlib.contextmanager
-def _running(log: Path, *argv: str) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output, subprocess.Popen(argv, stdout=output, stderr=output) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _ask(process: "subprocess.Popen[bytes]", url: str, token: str, log: Path) -> dict[str, Any]:
+def _ask(url: str, token: str) -> dict[str, Any]:
     own = ssl.create_default_context()
     own.check_hostname, own.verify_mode = False, ssl.CERT_NONE  # its certificate was made a second ago, by itself
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     give_up = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < give_up:
-        with contextlib.suppress(urllib.error.URLError, OSError):
+    while True:
+        try:
             with urllib.request.urlopen(request, timeout=START_S, context=own) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
-        time.sleep(POLL_S)
-    raise RuntimeError(f"kube-apiserver did not answer: {log.read_text()[-2000:]}")
+        except OSError:  # it listens before it serves
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(POLL_S)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ models:
     limits: {rpm: {{ .Values.provider.simulated.rpm }}}
     structured: schema
 {{- else -}}
-{{ toYaml .Values.provider.models }}
+{{ .Values.provider.models | default (.Files.Get "files/models.yaml") | trim }}
 {{- end }}
 {{- end }}
 

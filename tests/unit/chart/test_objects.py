@@ -1,5 +1,6 @@
 """What the chart renders: valid objects, which find each other."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.support import helm, kube_schemas
 CRDS = helm.CHART.parent / "headrace-crds"
 WITHOUT_SCHEMA = "PodMonitor,PrometheusRule,HTTPRoute"
 """Kinds of others' CustomResourceDefinitions."""
+MODELS = "models: {own: {model: ollama/qwen3}}"
 
 everywhere = pytest.mark.parametrize("preset", helm.PRESETS)
 
@@ -23,7 +25,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     argv = (program, "template", "crds", str(CRDS))
     rendered = subprocess.run(argv, capture_output=True, text=True, timeout=helm.TIMEOUT_S, check=True).stdout
     for name, schema in kube_schemas.custom(rendered):
-        (own / name).write_text(kube_schemas.json.dumps(schema))
+        (own / name).write_text(json.dumps(schema))
     return kube_schemas.folder(), own
 
 
@@ -159,16 +161,14 @@ def test_what_a_pod_read_at_its_start_is_in_its_annotations(preset: str) -> None
 
 
 def test_other_models_restart_those_who_read_them_and_nobody_else() -> None:
-    before, after = helm.preset("node"), helm.preset("node", {"provider.models.default": "qwen-turbo"})
+    before, after = helm.preset("node"), helm.preset("node", {"provider.models": MODELS})
 
-    def annotations(objects: list[helm.Object]) -> dict[str, object]:
-        generated = ("edge",)  # its checksum is of values that did not change either
-        found = {one.name: one.template["metadata"].get("annotations") for one in helm.workloads(objects)}
-        assert found.keys() >= set(generated)
-        return found
-
-    old, new = annotations(before), annotations(after)
+    old, new = (
+        {one.name: one.template["metadata"].get("annotations") for one in helm.workloads(objects)}
+        for objects in (before, after)
+    )
     assert {name for name in old if old[name] != new[name]} == {"router", "planner", "executor", "rag"}
+    assert helm.named(after, "ConfigMap", "models")["data"]["models.yaml"].strip() == MODELS
 
 
 def test_streams_pass_proxies_unbuffered_and_without_end() -> None:
