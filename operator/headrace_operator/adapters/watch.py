@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import structlog
@@ -77,6 +77,8 @@ async def watch(
             registry=registry,
             settings=_settings(request_timeout_s),
             standalone=True,
+            # Otherwise kopf asks for the user's name, and a container's user has none.
+            identity=cast("Any", PLURAL),
             clusterwide=namespaces is None,
             namespaces=namespaces or (),
             stop_flag=stop,
