@@ -61,13 +61,16 @@ manifests: ## Render k8s/crds.yaml and k8s/install.yaml from the charts
 	@scripts/chart manifests
 
 test: install ## Unit, contract, integration and end-to-end tests on real parts
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e --ignore tests/e2e/kube
 
 test-unit: install ## The pure ones, in seconds
 	$(BIN)/python -m pytest tests/unit
 
 test-kube: install ## The operator against a real API server (KUBECONFIG, or HEADRACE_KUBE_BIN or KUBEBUILDER_ASSETS)
 	$(BIN)/python -m pytest tests/kube
+
+test-e2e-kube: install ## The suite on a cluster whose nodes have the images of `make images` (KUBECONFIG)
+	$(BIN)/python -m pytest tests/e2e/kube --exitfirst --capture=no
 
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench
