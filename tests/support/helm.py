@@ -20,7 +20,8 @@ NAMESPACE = "headrace-system"
 RELEASE = "headrace"
 TIMEOUT_S = 60.0
 PRESETS: Mapping[str, tuple[str, ...]] = {
-    "node": ("--set", "provider.existingSecret=provider"),
+    "defaults": ("--set", "provider.existingSecret=provider"),
+    "node": ("-f", str(CHART / "values-node.yaml"), "--set", "provider.existingSecret=provider"),
     "node-simulated": ("--set", "provider.simulated.enabled=true"),
     "node-without-operator": ("--set", "provider.existingSecret=provider,operator.enabled=false,executor.replicas=2"),
     "dev": ("-f", str(CHART / "values-dev.yaml")),
