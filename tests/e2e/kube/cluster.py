@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,18 @@ class Cluster:
         }
 
     def memory_mib(self) -> dict[str, float]:
-        """By pod, the working set that its node's kubelet tells."""
+        """By pod, the working set, once its node's kubelet has looked at all of them since now."""
+        now = datetime.now(UTC)
+        return dict(until(lambda: self._memory_since(now), within_s=60, what="the kubelet's look at every pod"))
+
+    def _memory_since(self, since: datetime) -> dict[str, float] | None:
         found: dict[str, float] = {}
         for node in self.get("nodes")["items"]:
             path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"
             for pod in json.loads(self.kubectl("get", "--raw", path))["pods"]:
-                if pod["podRef"]["namespace"] == self.namespace:
-                    found[pod["podRef"]["name"]] = pod["memory"].get("workingSetBytes", 0) / 2**20
-        return found
+                if pod["podRef"]["namespace"] == self.namespace and datetime.fromisoformat(pod["memory"]["time"]) >= since:
+                    found[pod["podRef"]["name"]] = pod["memory"]["workingSetBytes"] / 2**20
+        return found if {pod["metadata"]["name"] for pod in self.pods()} <= found.keys() else None
 
     def python(self, pod: str, program: str) -> str:
         """Run some Python in a pod: there is no shell that one could count on."""

@@ -22,6 +22,7 @@ STORES = {(one, "stores", port) for one in MODEL_USERS for port in (5432, 6379)}
 API_SERVER = {("operator", "api-server", 443), ("operator", "api-server", 6443)}
 RESOLVERS = {*MODEL_USERS, "edge", "operator", "test"}
 EXPECTED = {
+    "defaults": INSIDE | PROVIDER | API_SERVER,
     "node": INSIDE | PROVIDER | API_SERVER,
     "node-simulated": INSIDE | API_SERVER | {(one, "simulator", 8090) for one in MODEL_USERS},
     "node-without-operator": {flow for flow in INSIDE if flow[0] != "operator"} | PROVIDER,
