@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -15,7 +16,7 @@ from headrace_llm.errors import BreakerOpen, CallTimeout, ErrorClass, GateRefuse
 from headrace_llm.fallbacks import Route
 from headrace_llm.history import History
 from headrace_llm.job import Job, Rules
-from headrace_llm.ports import Ask, Gate, Grant
+from headrace_llm.ports import Ask, Gate, Grant, Provider
 from headrace_llm.registry import Registry
 from headrace_llm.retry_budget import RetryBudget
 from headrace_llm.treatment import TREATMENTS, Move, Repeat
@@ -32,6 +33,7 @@ class Parts:
 
     registry: Registry
     gate: Gate
+    provider: Provider
     history: History
     breakers: Breakers
     budgets: dict[str, RetryBudget]
@@ -103,9 +105,7 @@ class Course:
         return Attempt(job, grant, era)
 
     async def _acquire(self, job: Job) -> Grant:
-        remaining_s = self._remaining_s()
-        if remaining_s <= 0:
-            raise CallTimeout(f"the deadline passed before {job.entry.id} could be asked")
+        remaining_s = await self._ready(job)
         history = self._parts.history
         answer = history.expected_tokens(job.entry.id, job.request.purpose, max_tokens=job.call.max_tokens)
         needed_s = history.needed_s(job.entry.id, job.request.purpose)
@@ -123,6 +123,16 @@ class Course:
             on_wait=job.request.on_wait,
         )
         return await self._parts.gate.acquire(job.entry, ask)
+
+    async def _ready(self, job: Job) -> float:
+        """Wait until a granted call would leave at once. Returns the seconds that remain; raises `CallTimeout` for none."""
+        with suppress(TimeoutError):  # it shows in what remains
+            async with asyncio.timeout(max(0.0, self._remaining_s())):
+                await self._parts.provider.ready()
+        remaining_s = self._remaining_s()
+        if remaining_s <= 0:
+            raise CallTimeout(f"the deadline passed before {job.entry.id} could be asked")
+        return remaining_s
 
     def _pause_s(self, kind: ErrorClass, error: ServiceError, *, begun: bool) -> float | None:
         """How long to wait before the same model is asked again, None when it is not."""

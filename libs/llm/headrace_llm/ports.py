@@ -176,6 +176,9 @@ class Answer:
 class Provider(Protocol):
     """Speaks to models. Every failure is one of `headrace_llm.errors`."""
 
+    async def ready(self) -> None:
+        """Wait until a call would leave at once: what is loaded first must not be loaded while a grant waits."""
+
     async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
         """Ask for a whole answer within `timeout_s`."""
 

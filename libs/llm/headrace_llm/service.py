@@ -44,7 +44,7 @@ class Models:
         self._breakers = Breakers(registry.models, rules.breaker, clock=clock)
         history = History(default_max_tokens=rules.default_max_tokens)
         budgets = {model: RetryBudget(ratio=rules.retry_ratio, floor=rules.retry_floor) for model in registry.models}
-        self._parts = Parts(registry, gate, history, self._breakers, budgets, rules, clock, jitter)
+        self._parts = Parts(registry, gate, provider, history, self._breakers, budgets, rules, clock, jitter)
         self._asker = Asker(gate, provider, history, self._breakers, rules, clock=clock)
 
     @property

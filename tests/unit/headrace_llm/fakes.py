@@ -42,6 +42,12 @@ class FakeProvider:
     scripts: deque[Sequence[Step]] = field(default_factory=deque)
     calls: list[ProviderCall] = field(default_factory=list)
     open: int = 0
+    loaded: asyncio.Event | None = None
+    """When it is ready, if that takes time."""
+
+    async def ready(self) -> None:
+        if self.loaded is not None:
+            await self.loaded.wait()
 
     async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
         async with aclosing(self.stream(call, timeout_s=timeout_s)) as items:

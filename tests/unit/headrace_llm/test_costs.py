@@ -46,6 +46,9 @@ class Till:
         self.calls: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
 
+    async def ready(self) -> None:
+        pass
+
     async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
         model = call.model.id
         self._paid(model, PROMPT)

@@ -248,6 +248,26 @@ async def test_bad_requests_reach_no_provider() -> None:
     assert world.gate.acquired == []
 
 
+async def test_the_gate_is_not_asked_before_a_call_could_leave() -> None:
+    world = World([answer()])
+    world.provider.loaded = asyncio.Event()
+    asking = asyncio.create_task(world.models.complete(ask()))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.gate.acquired == []
+    world.provider.loaded.set()
+    await asking
+    assert len(world.gate.acquired) == 1
+
+
+async def test_whose_deadline_passes_before_a_call_could_leave_asks_no_gate() -> None:
+    world = World([answer()])
+    world.provider.loaded = asyncio.Event()
+    with pytest.raises(CallTimeout):
+        await world.models.complete(ask(deadline_s=0.01))
+    assert world.gate.acquired == []
+
+
 async def test_what_answers_use_is_learned() -> None:
     world = World([answer(completion=8)], [answer(completion=8)], [answer()])
     await world.models.complete(ask())

@@ -53,6 +53,10 @@ class LiteLlm:
         assert self._warming is not None
         return await asyncio.shield(self._warming)
 
+    async def ready(self) -> None:
+        """See `ports.Provider`."""
+        await self.warm()
+
     async def complete(self, call: ProviderCall, *, timeout_s: float) -> Answer:
         """See `ports.Provider`."""
         litellm = await self.warm()
