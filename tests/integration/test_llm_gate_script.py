@@ -4,7 +4,7 @@ import asyncio
 import random
 import struct
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -191,6 +191,18 @@ async def test_a_queue_that_outlived_the_limits_numbers_is_forgotten(redis_url: 
         await client.delete(key("s"))
         assert await both.shared.pump("s", both.quota) == -1
         assert await both.shared.missing("s", both.quota, names) == names
+
+
+async def test_numbers_of_an_older_version_are_understood(redis_url: str) -> None:
+    async with aclosing(connect(redis_url, timeout_s=2, connections=4)) as client:
+        both = Both(client, Quota(rpm=600))
+        await both.enter(process="live", rank=0, tenant="ann", tokens=0, may_wait_us=10**9, unblocks=0)
+        stored: Any = await client.get(key("s"))
+        await client.set(key("s"), stored[: -2 * 8])
+        both.limiter.adaptive = replace(both.limiter.adaptive, started_at=0, held=0)
+        both.now_us += 5_000_000
+        await both.enter(process="live", rank=0, tenant="ann", tokens=0, may_wait_us=10**9, unblocks=0)
+        await both.compare()
 
 
 async def test_what_is_kept_of_tenants_that_do_not_wait_is_bounded(redis_url: str) -> None:

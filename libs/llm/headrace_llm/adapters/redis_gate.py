@@ -44,10 +44,13 @@ _ADAPTIVE = (
     "depth",
     "reduced_at",
 )
+_ADDED = ("started_at", "held")
+"""Of `_ADAPTIVE` too. What is added to the state comes last, so that two versions can share it during a rollout."""
 FIELDS = (
     "requests_us", "tokens_us", "cool_us", "tokens_per_call", "seconds_per_call", *_ADAPTIVE,
     "second", "count0", "count1", "count2", "count3", "before0", "before1", "before2", "before3",
     "depth0", "depth1", "depth2", "now0", "now1", "now2", "credit0", "credit1", "credit2",
+    *_ADDED,
 )  # fmt: skip
 """Of the script's state, in the script's order."""
 _SEEN = struct.Struct(f"<{len(FIELDS) + CLASSES + 1}d")
@@ -203,7 +206,7 @@ def decode(state: dict[str, float], waits: tuple[float, ...], now: float, quota:
     """The script's fields as what they mean."""
     from headrace_llm.gate import adaptive, pace
 
-    known = Adaptive(**{name: state[name] for name in _ADAPTIVE})
+    known = Adaptive(**{name: state[name] for name in (*_ADAPTIVE, *_ADDED)})
     rest = 1 - (now % pace.MINUTE_US) / pace.MINUTE_US
     counts = [state[f"count{i}"] + state[f"before{i}"] * rest for i in range(CLASSES + 1)]
     view = View(

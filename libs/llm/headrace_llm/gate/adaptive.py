@@ -30,6 +30,10 @@ HOLD_CALLS = 16
 MAX_HOLD_US = 60 * SECOND_US
 AGE_PER_HOLD = 18
 """A ceiling that has held for so long is trusted for a part of that: who has met it all day need not try it every 10 s."""
+AGE_PER_HOLD_UNHEARD = 4
+"""The same where more has never been granted: the quota is configured too high, and nothing is expected to return."""
+HELD = 0.9
+"""A ceiling below this part of what has been granted is a dip, one below this part of the quota is not the quota."""
 SAME = 0.5
 """A refusal this near to the ceiling is of the same ceiling."""
 KNOWN_PAUSE = 0.35
@@ -71,6 +75,10 @@ class Adaptive:
     """How far below the ceiling the last cut went, as a part of it."""
     reduced_at: float = 0.0
     """When the factor was last taken back, by a cut or a step that failed."""
+    started_at: float = 0.0
+    """When the first call was let through; 0 before it."""
+    held: float = 0.0
+    """The highest factor that went unrefused for `HOLD_US`, as far as refusals have shown."""
 
 
 def factor(state: Adaptive, now: float) -> float:
@@ -91,7 +99,7 @@ def charged(state: Adaptive, now: float, *, granted_at: float) -> float:
 
 def earlier(state: Adaptive, by: float) -> Adaptive:
     """The same when the clock has gone back."""
-    times = ("step_at", "ceiling_at", "cut_at", "reduced_at")
+    times = ("step_at", "ceiling_at", "cut_at", "reduced_at", "started_at")
     return replace(state, **{name: getattr(state, name) - by for name in times if getattr(state, name) > 0})
 
 
@@ -99,16 +107,23 @@ def refused(state: Adaptive, now: float, *, granted_at: float, request_us: float
     """Learn that a call which was let through at `granted_at` was refused; `request_us` is the quota's interval."""
     if granted_at <= state.reduced_at:
         return state
-    used = factor(state, granted_at)
+    used, held = factor(state, granted_at), _held(state, granted_at)
     if state.step > 0 and used > state.good:
         wait = min(state.step_wait * 2, MAX_PROBE_WAIT)
-        return replace(state, step=0.0, step_at=now, step_calls=0.0, step_wait=wait, reduced_at=now)
+        return replace(state, step=0.0, step_at=now, step_calls=0.0, step_wait=wait, reduced_at=now, held=held)
     good = max(1.0, state.good * LOWER) if used >= state.good else state.good
     ceiling, depth = _ceiling(state, used)
     since = state.ceiling_at if _met(state, used) else now
-    hold = max(HOLD_US, HOLD_CALLS * request_us / ceiling, min((now - since) / AGE_PER_HOLD, MAX_HOLD_US))
-    calm = replace(state, good=good, step=0.0, step_at=now, step_calls=0.0, reduced_at=now)
+    unheard = HELD * held <= ceiling < HELD * good
+    age_per_hold = AGE_PER_HOLD_UNHEARD if unheard else AGE_PER_HOLD
+    hold = max(HOLD_US, HOLD_CALLS * request_us / ceiling, min((now - since) / age_per_hold, MAX_HOLD_US))
+    calm = replace(state, good=good, step=0.0, step_at=now, step_calls=0.0, reduced_at=now, held=held)
     return replace(calm, ceiling=ceiling, ceiling_at=since, cut_at=now, hold_us=hold, depth=depth)
+
+
+def started(state: Adaptive, now: float) -> Adaptive:
+    """Learn that a call was let through."""
+    return state if state.started_at > 0 else replace(state, started_at=now)
 
 
 def pause_part(state: Adaptive, *, granted_at: float) -> float:
@@ -127,6 +142,14 @@ def pressed(state: Adaptive, now: float) -> Adaptive:
     good = state.good + state.step
     eased = 1.0 if state.step > 0 else state.step_wait
     return replace(state, good=good, step=min(PROBE * good, MOST - good), step_at=now, step_calls=0.0, step_wait=eased)
+
+
+def _held(state: Adaptive, refused_at: float) -> float:
+    """What has been granted for a while before a refusal, or before that."""
+    at = refused_at - HOLD_US
+    if state.started_at <= 0 or at < state.started_at or at < state.reduced_at:
+        return state.held
+    return max(state.held, factor(state, at))
 
 
 def _met(state: Adaptive, used: float) -> bool:

@@ -242,6 +242,7 @@ class Limiter:
         if self.quota.tpm > 0:
             self.tokens.charge(pace.tokens_us(self.quota, factor, waiter.tokens), now_us=now_us)
         self._counts[waiter.rank] += 1
+        self.adaptive = adaptive.started(self.adaptive, now_us)
 
     def _correct(self, by_us: float, granted_us: int) -> None:
         if self.quota.tpm > 0:

@@ -32,7 +32,8 @@ end
 
 local function learning()
   local CUT, BACK, LOWER, RAISE = 0.75, 0.9, 0.93, 0.25
-  local HOLD, HOLD_CALLS, MAX_HOLD, AGE_PER_HOLD = 4.0 * SECOND, 16, 60 * SECOND, 18
+  local HOLD, HOLD_CALLS, MAX_HOLD = 4.0 * SECOND, 16, 60 * SECOND
+  local AGE_PER_HOLD, AGE_PER_HOLD_UNHEARD, HELD = 18, 4, 0.9
   local SAME, KNOWN_PAUSE = 0.5, 0.35
   local PROBE, PROBE_US, PROBE_CALLS, MAX_PROBE_WAIT, MOST = 0.1, 8 * SECOND, 16, 64, 20
 
@@ -45,24 +46,31 @@ local function learning()
     if used > s.ceiling * (1 + RAISE / 8) then return s.ceiling + RAISE * (used - s.ceiling), 1 - BACK end
     return max(FLOOR / CUT, used * LOWER), 1 - BACK
   end
+  local function held_at(refused_at)
+    local at = refused_at - HOLD
+    if s.started_at <= 0 or at < s.started_at or at < s.reduced_at then return s.held end
+    return max(s.held, factor_at(at))
+  end
   local function pause_part(granted_at)
     if granted_at <= s.reduced_at then return 0.0 end
     return met(factor_at(granted_at)) and KNOWN_PAUSE or 1.0
   end
   local function refusal(granted_at)
     if granted_at <= s.reduced_at then return end
-    local used = factor_at(granted_at)
+    local used, held = factor_at(granted_at), held_at(granted_at)
     if s.step > 0 and used > s.good then
       s.step, s.step_at, s.step_calls, s.reduced_at = 0, now, 0, now
-      s.step_wait = min(s.step_wait * 2, MAX_PROBE_WAIT)
+      s.step_wait, s.held = min(s.step_wait * 2, MAX_PROBE_WAIT), held
       return
     end
     local good = used >= s.good and max(1.0, s.good * LOWER) or s.good
     local ceiling, depth = ceiling_of(used)
     local since = met(used) and s.ceiling_at or now
-    local hold = max(HOLD, HOLD_CALLS * interval(1.0) / ceiling, min((now - since) / AGE_PER_HOLD, MAX_HOLD))
+    local unheard = HELD * held <= ceiling and ceiling < HELD * good
+    local age_per_hold = unheard and AGE_PER_HOLD_UNHEARD or AGE_PER_HOLD
+    local hold = max(HOLD, HOLD_CALLS * interval(1.0) / ceiling, min((now - since) / age_per_hold, MAX_HOLD))
     s.good, s.step, s.step_at, s.step_calls, s.reduced_at = good, 0, now, 0, now
-    s.ceiling, s.ceiling_at, s.cut_at, s.hold_us, s.depth = ceiling, since, now, hold, depth
+    s.ceiling, s.ceiling_at, s.cut_at, s.hold_us, s.depth, s.held = ceiling, since, now, hold, depth, held
   end
   local function pressure()
     local calls = s.step_calls + 1

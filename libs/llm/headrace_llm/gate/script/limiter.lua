@@ -6,7 +6,7 @@ local function due(f) return max(s.requests_us - tolerance(f), s.tokens_us - TOK
 local function advance(second)
   if second < s.second then
     local back = (s.second - second) * SECOND
-    for _, name in ipairs({'requests_us', 'tokens_us', 'cool_us', 'step_at', 'ceiling_at', 'cut_at', 'reduced_at'}) do
+    for _, name in ipairs({'requests_us', 'tokens_us', 'cool_us', 'step_at', 'ceiling_at', 'cut_at', 'reduced_at', 'started_at'}) do
       if s[name] > 0 then s[name] = s[name] - back end
     end
     if tpm > 0 then ledger_goes_back(back) end
@@ -24,6 +24,7 @@ local function grant(rank, tokens, f)
   s.requests_us = max(s.requests_us, now) + interval(f)
   if tpm > 0 then charge(tokens_time(f, tokens)) end
   s['count' .. rank] = s['count' .. rank] + 1
+  if s.started_at <= 0 then s.started_at = now end
 end
 local function each_takes()
   local f = factor_at(now)

@@ -31,16 +31,18 @@ local s = {
   good = 1, step = 0, step_at = 0, step_calls = 0, step_wait = 1,
   ceiling = 0, ceiling_at = 0, cut_at = 0, hold_us = 0, depth = 0, reduced_at = 0,
   second = 0, count0 = 0, count1 = 0, count2 = 0, count3 = 0, before0 = 0, before1 = 0, before2 = 0, before3 = 0,
-  depth0 = 0, depth1 = 0, depth2 = 0, now0 = 0, now1 = 0, now2 = 0, credit0 = 0, credit1 = 0, credit2 = 0,
+  depth0 = 0, depth1 = 0, depth2 = 0, now0 = 0, now1 = 0, now2 = 0, credit0 = 0, credit1 = 0, credit2 = 0, started_at = 0, held = 0,
 }
-local PACKED = '<dddddddddddddddddddddddddddddddddd'
+local PACKED = '<dddddddddddddddddddddddddddddddddddd' -- what is added comes last: processes of two versions share it during a rollout
 local stored = call('GET', base)
 if stored then
+  local missing = struct.size(PACKED) - #stored
   s.requests_us, s.tokens_us, s.cool_us, s.tokens_per_call, s.seconds_per_call,
   s.good, s.step, s.step_at, s.step_calls, s.step_wait,
   s.ceiling, s.ceiling_at, s.cut_at, s.hold_us, s.depth, s.reduced_at,
   s.second, s.count0, s.count1, s.count2, s.count3, s.before0, s.before1, s.before2, s.before3,
-  s.depth0, s.depth1, s.depth2, s.now0, s.now1, s.now2, s.credit0, s.credit1, s.credit2 = struct.unpack(PACKED, stored)
+  s.depth0, s.depth1, s.depth2, s.now0, s.now1, s.now2, s.credit0, s.credit1, s.credit2,
+  s.started_at, s.held = struct.unpack(PACKED, missing > 0 and stored .. ('\0'):rep(missing) or stored)
 end
 
 local save_ledger
@@ -50,7 +52,8 @@ local function save()
     s.good, s.step, s.step_at, s.step_calls, s.step_wait,
     s.ceiling, s.ceiling_at, s.cut_at, s.hold_us, s.depth, s.reduced_at,
     s.second, s.count0, s.count1, s.count2, s.count3, s.before0, s.before1, s.before2, s.before3,
-    s.depth0, s.depth1, s.depth2, s.now0, s.now1, s.now2, s.credit0, s.credit1, s.credit2)
+    s.depth0, s.depth1, s.depth2, s.now0, s.now1, s.now2, s.credit0, s.credit1, s.credit2,
+    s.started_at, s.held)
   save_ledger()
   if packed ~= stored then call('SET', base, packed, 'PX', KEEP_MS) end
   return packed
