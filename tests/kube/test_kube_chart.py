@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from headrace_operator import quantities
 
 from tests.kube.support.api import APPLY, DEPLOYMENTS, PODS, Api, Refused, until
 from tests.support import helm
 
 OWNER = "headrace-operator"
+STRANGER_CPU = "3"
 DEV = ("-f", str(helm.CHART / "values-dev.yaml"))
 
 
@@ -103,10 +105,12 @@ async def test_a_password_that_was_rotated_is_not_taken_back(api: Api, release: 
 async def test_what_does_not_fit_the_budget_is_refused_whoever_asks(api: Api, release: Release) -> None:
     async def counted() -> bool:
         quota = await api.get(f"api/v1/namespaces/{release.namespace}/resourcequotas/headrace-budget")
-        return bool(quota.get("status", {}).get("used", {}).get("limits.cpu", "0") != "0")
+        status = quota.get("status", {})
+        used, hard = (quantities.parse(status.get(name, {}).get("limits.cpu", "0")) for name in ("used", "hard"))
+        return used + quantities.parse(STRANGER_CPU) > hard > 0
 
     await until(counted, what="the quota's count")
-    amounts = {"cpu": "3", "memory": "64Mi"}
+    amounts = {"cpu": STRANGER_CPU, "memory": "64Mi"}
     stranger = {
         "metadata": {"name": "stranger"},
         "spec": {
