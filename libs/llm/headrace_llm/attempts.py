@@ -107,19 +107,24 @@ class Course:
     async def _acquire(self, job: Job) -> Grant:
         remaining_s = await self._ready(job)
         history = self._parts.history
-        answer = history.expected_tokens(job.entry.id, job.request.purpose, max_tokens=job.call.max_tokens)
+
+        def tokens() -> int:
+            answer = history.expected_tokens(job.entry.id, job.request.purpose, max_tokens=job.call.max_tokens)
+            return min(job.prompt_tokens + answer, job.entry.context_tokens)
+
         needed_s = history.needed_s(job.entry.id, job.request.purpose)
         expected_s = history.expected_s(job.entry.id)
         wait_s = waits.wait_budget_s(remaining_s=remaining_s, needed_s=needed_s, expected_s=expected_s)
         ask = Ask(
-            tokens=min(job.prompt_tokens + answer, job.entry.context_tokens),
+            tokens=tokens(),
             priority=job.request.priority,
             tenant_id=job.request.tenant_id,
             max_wait_s=self._patience_s(wait_s),
             started_at=job.started_at,
             unblocks=job.request.unblocks,
             run_id=job.request.run_id,
-            guess=answer,
+            prompt_tokens=job.prompt_tokens,
+            anew=tokens,
             on_wait=job.request.on_wait,
         )
         return await self._parts.gate.acquire(job.entry, ask)

@@ -43,8 +43,10 @@ class Ask:
     """See `ChatRequest`; the same over all attempts of a request, so that a repeated one keeps its place."""
     unblocks: int = 0
     run_id: str = ""
-    guess: int = 0
-    """Of `tokens`, those of the answer, which nobody knows yet: the gate takes less where it knows that calls need less."""
+    prompt_tokens: int = 0
+    """Of `tokens`, those that are known."""
+    anew: Callable[[], int] | None = None
+    """Makes the estimate again: while a call waits, others end and show how long answers are."""
     on_wait: Callable[[Wait], None] | None = None
     """See `ChatRequest`."""
 

@@ -22,8 +22,8 @@ CLOSE_S = 1.0
 """The longest wait, at the end, for what is being told."""
 REJOIN_S = 1.6
 """How long the shared limit rests when Redis is back: by then every process has noticed and uses its share no more."""
-RESIZE, MOST_RESIZED = 0.7, 256
-"""A reservation that could be smaller than this part of itself is made smaller; of so many calls at a time."""
+RESIZE, MOST_RESIZED = 0.05, 256
+"""A reservation that is wrong by more than this part of itself is made anew; of so many calls at a time."""
 STALE_US = 400_000
 """A turn that is heard of so late, as the process was held up, is given back: a burst of late calls would be refused."""
 
@@ -331,19 +331,22 @@ class Lane:
         await telling.tell(self._in_order(Place.SHARED, Place.OWN), self._standings, now=self._clock())
 
     def _tokens(self, ask: Ask) -> int:
-        """What to reserve for a call: as much as it says, but no more for its answer than calls were seen to need.
+        """What to reserve for a call: as much as is known now, but no more for its answer than calls were seen to need.
 
         While none was seen, that is what a provider's burst of a second pays: a guess must not hold up the limit for long.
         """
+        if ask.anew is None or self.quota.tpm <= 0:
+            return ask.tokens
         known = self.view().tokens_per_call or self.quota.tpm * SECOND_US / MINUTE_US
-        return min(ask.tokens, ask.tokens - ask.guess + math.ceil(known)) if known > 0 else ask.tokens
+        return min(self.quota.estimate(ask.anew()), ask.prompt_tokens + math.ceil(known))
 
     async def _resize(self) -> None:
-        """Reserve less for calls that came when nobody knew how long answers are: else they would hold up the limit."""
-        waiting = [one for one in self._in_order(Place.SHARED, Place.OWN) if one.ask.guess][:MOST_RESIZED]
-        for one in waiting:
+        """Reserve for calls that wait what is known by now, and not what was when they came."""
+        if self.quota.tpm <= 0:
+            return
+        for one in self._in_order(Place.SHARED, Place.OWN)[:MOST_RESIZED]:
             tokens = self._tokens(one.ask)
-            if tokens < one.tokens * RESIZE:
+            if abs(tokens - one.tokens) > RESIZE * one.tokens:
                 one.tokens = tokens
                 if one.place is Place.SHARED and self._shared is not None and self.up:
                     await self._shared.resize(self.scope, self.quota, one.id, tokens=tokens)

@@ -150,6 +150,17 @@ async def test_tokens_that_were_not_used_come_back() -> None:
         await world.acquire(tokens=10, max_wait_s=0.5)
 
 
+async def test_a_waiting_call_reserves_what_was_learnt_meanwhile() -> None:
+    async with aclosing(World(tpm=60_000)) as world:
+        await world.acquire(tokens=2000)
+        expected = 4000
+        ask = Ask(expected, Priority.STANDARD, "t", 5.0, anew=lambda: expected)
+        waiting = asyncio.create_task(world.gate.acquire(world.entry, ask))
+        await world.queued(1)
+        expected = 100
+        assert (await waiting).tokens == 100
+
+
 async def test_a_huge_estimate_stops_the_limit_for_a_minute_at_most() -> None:
     async with aclosing(World(tpm=60_000)) as world:
         grant = await world.acquire(tokens=10**12)
