@@ -54,7 +54,7 @@ def test_it_takes_the_program_that_works_and_says_what_it_built(notes: Path) -> 
 def test_where_packages_come_from_is_a_secret(notes: Path, tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.write_text("of the authority\n")
-    address = "https://ann:pw@index.example.com/simple?a=1&b=2"
+    address = "https://ann:pw@index.example.com/python?a=1&b=2"
     assert images(notes, "edge", PIP_INDEX_URL=address, SSL_CERT_FILE=str(authority)).returncode == 0
     assert "example.com" not in notes.read_text()
     secrets = notes.with_suffix(".secrets").read_text()
