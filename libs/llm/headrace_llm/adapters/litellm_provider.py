@@ -1,10 +1,12 @@
 """Speaks to providers through LiteLLM, the only module that imports it, and only in `warm`, on a thread."""
 
 import asyncio
+import functools
 import gc
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
 from importlib import import_module
@@ -32,6 +34,9 @@ OPTIONS = frozenset(
     }
 )  # fmt: skip
 """The options of a request that are passed on. Where the call goes, its key, deadline and retries are never among them."""
+
+
+_loading = threading.Lock()
 
 
 class LiteLlm:
@@ -187,6 +192,13 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _load() -> Any:
+    """LiteLLM, imported and rehearsed once for all of this process: the rehearsal cuts the network off for everybody."""
+    with _loading:
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> Any:
     started = time.perf_counter()
     # Offline, the price list that comes with LiteLLM is used; fetching it would delay the import and log for seconds.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
