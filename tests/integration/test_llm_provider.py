@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 from headrace_llm import app
+from headrace_llm.adapters.litellm_provider import LiteLlm
 from headrace_llm.client import ChatRequest, Completion, Message, ModelClient, Restarted, ToolCall
 from headrace_llm.errors import (
     CallTimeout,
@@ -74,6 +75,18 @@ async def test_a_whole_answer(models: ModelClient, server: OpenAiServer) -> None
     body = server.requests[0]
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("local", 7, 0.5)
     assert body["messages"] == [{"role": "user", "content": "how is it"}]
+
+
+async def test_a_second_client_in_the_process_takes_no_call_from_the_first(
+    models: ModelClient, server: OpenAiServer
+) -> None:
+    server.otherwise = Reply(text="from the server")
+    await models.complete(ask())
+    for _ in range(8):
+        calls = [models.complete(ask(deadline_s=20.0)) for _ in range(4)]
+        answers, _ = await asyncio.gather(asyncio.gather(*calls), LiteLlm({}).warm())
+        assert {answer.text for answer in answers} == {"from the server"}
+    assert len(server.requests) == 1 + 8 * 4
 
 
 async def test_a_streamed_answer(models: ModelClient, server: OpenAiServer) -> None:
