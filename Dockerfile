@@ -105,7 +105,7 @@ COPY services/executor/requirements.lock ./
 RUN --mount=type=cache,target=/var/cache/uv --mount=type=secret,id=index --mount=type=secret,id=ca ./install packages requirements.lock
 COPY libs libs
 COPY services/executor services/executor
-RUN ./install members ./libs/contracts ./libs/runtime ./libs/llm ./libs/blueprint ./libs/postgres ./services/executor
+RUN ./install members ./libs/contracts ./libs/runtime ./libs/llm ./libs/blueprint ./libs/tools ./libs/postgres ./services/executor
 
 FROM runtime AS executor
 LABEL org.opencontainers.image.title=headrace-executor org.opencontainers.image.description="Durable runs: queue, leases, the blueprint engine, the event log"

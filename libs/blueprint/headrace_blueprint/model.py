@@ -13,6 +13,8 @@ MAX_EXPRESSION = 4_096
 MAX_TIMEOUT_S = 600.0
 MAX_ITEMS = 200
 """Most items that a map node may run over."""
+MAX_ITERATIONS = 10
+"""Most rounds in which a compose node's model may call tools."""
 
 Json = Any
 """A JSON value as orjson reads it."""
@@ -50,6 +52,8 @@ class NodeBase(Part):
     """The node is skipped when this is false."""
     timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
     retry: Retry | None = None
+    on_error: Literal["fail", "continue"] | None = None
+    """`continue`: a failure for good leaves a gap, the output null, instead of ending the run. Absent means `fail`."""
 
 
 class Data(NodeBase):
@@ -87,6 +91,10 @@ class Compose(NodeBase):
     model: ShortText | None = None
     schema_: Annotated[dict[str, Json] | None, Field(alias="schema")] = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    tools: Annotated[list[ShortText], Field(min_length=1, max_length=32)] | None = None
+    """Tools that the model itself may call before it answers."""
+    max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS)] | None = None
+    """Rounds of such calls; absent means 5. In the last one the model has to answer."""
 
 
 class Case(Part):

@@ -1,6 +1,6 @@
 """The nouns of a run. Plain data; no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -56,6 +56,8 @@ class FailureCode(StrEnum):
     BUDGET = "budget"
     """The tenant's, until midnight, UTC."""
     INVALID_BLUEPRINT = "invalid_blueprint"
+    TOOL = "tool"
+    """A tool refused, was away, or answered with what is no answer."""
     INTERNAL = "internal"
 
 
@@ -131,3 +133,5 @@ class Outcome:
     """RUN_FINISHED.result and Run.output."""
     reply: str | None = None
     """The assistant's message for the session; None writes none."""
+    interrupts: Sequence[Mapping[str, Json]] = ()
+    """AG-UI's Interrupt objects (camelCase) when the run ends by asking back: RUN_FINISHED then says `interrupt`."""

@@ -192,6 +192,97 @@ class Cel(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class SavedWorkflow:
+    """A workflow as a run takes it."""
+
+    workflow_id: str
+    revision: int
+    blueprint: Json
+
+
+class Workflows(Protocol):
+    """The tenant's saved workflows."""
+
+    async def get(self, tenant_id: str, workflow_id: str) -> SavedWorkflow | None:
+        """One workflow, None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Where an optional node, or one item of a map, has failed for good."""
+
+    step: str
+    """node:ID, node:ID[3] or node:FLOW/ID."""
+    code: str
+    """A FailureCode."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageDraft:
+    """What a run made of a blueprint with a layout."""
+
+    blueprint: Json
+    inputs: Json
+    outputs: Mapping[str, Json]
+    """By node: the checkpoints that a patch starts from. A skipped or failed node's is None."""
+    gaps: Sequence[Gap]
+    sources: Sequence[Json]
+    usage: Usage
+    parent: "PageRef | None" = None
+    instruction: str = ""
+    """The sentence that changed the parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRef:
+    """A version of a page."""
+
+    page_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A version of a page, with all that a patch needs."""
+
+    ref: PageRef
+    draft: PageDraft
+
+
+class Pages(Protocol):
+    """The tenant's pages."""
+
+    async def save(self, run: ClaimedRun, draft: PageDraft) -> PageRef:
+        """Store what a run made: version 1 of a new page, or a new version of the parent's page, which becomes current.
+
+        A run makes at most one version: a second call answers with the first one's. Raises `errors.LeaseLost`, and
+        `errors.RunFailed` when the page has no room for another version.
+        """
+
+    async def load(self, run: ClaimedRun, page_id: str) -> StoredPage | None:
+        """The current version of a page of the run's tenant, None when there is none."""
+
+    async def newest(self, run: ClaimedRun) -> StoredPage | None:
+        """The page that the run's session made or changed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A run of the same session that asked back."""
+
+    body: Mapping[str, Json]
+    interrupts: Sequence[Json]
+
+
+class Interruptions(Protocol):
+    """Runs that ended by asking back."""
+
+    async def load(self, run: ClaimedRun, run_id: str) -> Interrupted | None:
+        """What a run of the same session asked, None when it asked nothing."""
+
+
 class Sessions(Protocol):
     """The conversation that a run belongs to."""
 

@@ -324,6 +324,22 @@ class Event(_message.Message):
     data: bytes
     def __init__(self, seq: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
+class GetOutputRequest(_message.Message):
+    __slots__ = ("tenant_id", "run_id", "step")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    run_id: str
+    step: str
+    def __init__(self, tenant_id: _Optional[str] = ..., run_id: _Optional[str] = ..., step: _Optional[str] = ...) -> None: ...
+
+class GetOutputResponse(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
 class CancelRunRequest(_message.Message):
     __slots__ = ("tenant_id", "run_id")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -469,14 +485,18 @@ class ListToolsResponse(_message.Message):
     def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ...) -> None: ...
 
 class Tool(_message.Message):
-    __slots__ = ("name", "description", "input_schema")
+    __slots__ = ("name", "description", "input_schema", "kind", "connector")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     INPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CONNECTOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     input_schema: bytes
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., input_schema: _Optional[bytes] = ...) -> None: ...
+    kind: str
+    connector: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., input_schema: _Optional[bytes] = ..., kind: _Optional[str] = ..., connector: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
     __slots__ = ("session_id", "tenant_id", "title", "metadata", "create_time", "update_time")

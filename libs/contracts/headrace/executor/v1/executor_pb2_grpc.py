@@ -64,6 +64,11 @@ class ExecutorServiceStub:
                 request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.GetOutput = channel.unary_stream(
+                '/headrace.executor.v1.ExecutorService/GetOutput',
+                request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetOutputRequest.SerializeToString,
+                response_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetOutputResponse.FromString,
+                _registered_method=True)
         self.QueueSignals = channel.unary_unary(
                 '/headrace.executor.v1.ExecutorService/QueueSignals',
                 request_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.QueueSignalsRequest.SerializeToString,
@@ -119,6 +124,14 @@ class ExecutorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOutput(self, request, context):
+        """GetOutput streams the output of one finished step, JSON, whole: events and runs name a step instead of a value that is
+        too large for them. Errors: NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QueueSignals(self, request, context):
         """QueueSignals answers with what scaling and admission decide by.
         """
@@ -158,6 +171,11 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.CancelRunRequest.FromString,
                     response_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.CancelRunResponse.SerializeToString,
+            ),
+            'GetOutput': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetOutput,
+                    request_deserializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetOutputRequest.FromString,
+                    response_serializer=headrace_dot_executor_dot_v1_dot_executor__pb2.GetOutputResponse.SerializeToString,
             ),
             'QueueSignals': grpc.unary_unary_rpc_method_handler(
                     servicer.QueueSignals,
@@ -327,6 +345,33 @@ class ExecutorService:
             '/headrace.executor.v1.ExecutorService/CancelRun',
             headrace_dot_executor_dot_v1_dot_executor__pb2.CancelRunRequest.SerializeToString,
             headrace_dot_executor_dot_v1_dot_executor__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headrace.executor.v1.ExecutorService/GetOutput',
+            headrace_dot_executor_dot_v1_dot_executor__pb2.GetOutputRequest.SerializeToString,
+            headrace_dot_executor_dot_v1_dot_executor__pb2.GetOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

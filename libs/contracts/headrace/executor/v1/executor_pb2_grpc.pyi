@@ -49,6 +49,10 @@ class ExecutorServiceStub:
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_executor_pb2.CancelRunRequest, _executor_pb2.CancelRunResponse]
     """CancelRun asks a run to end; model calls in flight are aborted. FAILED_PRECONDITION when it has ended."""
+    GetOutput: _grpc.UnaryStreamMultiCallable[_executor_pb2.GetOutputRequest, _executor_pb2.GetOutputResponse]
+    """GetOutput streams the output of one finished step, JSON, whole: events and runs name a step instead of a value that is
+    too large for them. Errors: NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+    """
     QueueSignals: _grpc.UnaryUnaryMultiCallable[_executor_pb2.QueueSignalsRequest, _executor_pb2.QueueSignalsResponse]
     """QueueSignals answers with what scaling and admission decide by."""
 
@@ -73,6 +77,10 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_executor_pb2.CancelRunRequest, _executor_pb2.CancelRunResponse]  # type: ignore[assignment]
     """CancelRun asks a run to end; model calls in flight are aborted. FAILED_PRECONDITION when it has ended."""
+    GetOutput: _aio.UnaryStreamMultiCallable[_executor_pb2.GetOutputRequest, _executor_pb2.GetOutputResponse]  # type: ignore[assignment]
+    """GetOutput streams the output of one finished step, JSON, whole: events and runs name a step instead of a value that is
+    too large for them. Errors: NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+    """
     QueueSignals: _aio.UnaryUnaryMultiCallable[_executor_pb2.QueueSignalsRequest, _executor_pb2.QueueSignalsResponse]  # type: ignore[assignment]
     """QueueSignals answers with what scaling and admission decide by."""
 
@@ -130,6 +138,16 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_executor_pb2.CancelRunResponse, _abc.Awaitable[_executor_pb2.CancelRunResponse]]:
         """CancelRun asks a run to end; model calls in flight are aborted. FAILED_PRECONDITION when it has ended."""
+
+    @_abc_1.abstractmethod
+    def GetOutput(
+        self,
+        request: _executor_pb2.GetOutputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_executor_pb2.GetOutputResponse], _abc.AsyncIterator[_executor_pb2.GetOutputResponse]]:
+        """GetOutput streams the output of one finished step, JSON, whole: events and runs name a step instead of a value that is
+        too large for them. Errors: NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+        """
 
     @_abc_1.abstractmethod
     def QueueSignals(

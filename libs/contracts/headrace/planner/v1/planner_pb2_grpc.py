@@ -44,6 +44,11 @@ class PlannerServiceStub:
                 request_serializer=headrace_dot_planner_dot_v1_dot_planner__pb2.ValidateRequest.SerializeToString,
                 response_deserializer=headrace_dot_planner_dot_v1_dot_planner__pb2.ValidateResponse.FromString,
                 _registered_method=True)
+        self.Patch = channel.unary_unary(
+                '/headrace.planner.v1.PlannerService/Patch',
+                request_serializer=headrace_dot_planner_dot_v1_dot_planner__pb2.PatchRequest.SerializeToString,
+                response_deserializer=headrace_dot_planner_dot_v1_dot_planner__pb2.PatchResponse.FromString,
+                _registered_method=True)
 
 
 class PlannerServiceServicer:
@@ -64,6 +69,14 @@ class PlannerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Patch(self, request, context):
+        """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PlannerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +89,11 @@ def add_PlannerServiceServicer_to_server(servicer, server):
                     servicer.Validate,
                     request_deserializer=headrace_dot_planner_dot_v1_dot_planner__pb2.ValidateRequest.FromString,
                     response_serializer=headrace_dot_planner_dot_v1_dot_planner__pb2.ValidateResponse.SerializeToString,
+            ),
+            'Patch': grpc.unary_unary_rpc_method_handler(
+                    servicer.Patch,
+                    request_deserializer=headrace_dot_planner_dot_v1_dot_planner__pb2.PatchRequest.FromString,
+                    response_serializer=headrace_dot_planner_dot_v1_dot_planner__pb2.PatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +150,33 @@ class PlannerService:
             '/headrace.planner.v1.PlannerService/Validate',
             headrace_dot_planner_dot_v1_dot_planner__pb2.ValidateRequest.SerializeToString,
             headrace_dot_planner_dot_v1_dot_planner__pb2.ValidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Patch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.planner.v1.PlannerService/Patch',
+            headrace_dot_planner_dot_v1_dot_planner__pb2.PatchRequest.SerializeToString,
+            headrace_dot_planner_dot_v1_dot_planner__pb2.PatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class PlannerServiceStub:
     """
     Validate: _grpc.UnaryUnaryMultiCallable[_planner_pb2.ValidateRequest, _planner_pb2.ValidateResponse]
     """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
+    Patch: _grpc.UnaryUnaryMultiCallable[_planner_pb2.PatchRequest, _planner_pb2.PatchResponse]
+    """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+    """
 
 @_typing.type_check_only
 class PlannerServiceAsyncStub(PlannerServiceStub):
@@ -47,6 +51,10 @@ class PlannerServiceAsyncStub(PlannerServiceStub):
     """
     Validate: _aio.UnaryUnaryMultiCallable[_planner_pb2.ValidateRequest, _planner_pb2.ValidateResponse]  # type: ignore[assignment]
     """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
+    Patch: _aio.UnaryUnaryMultiCallable[_planner_pb2.PatchRequest, _planner_pb2.PatchResponse]  # type: ignore[assignment]
+    """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+    """
 
 class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -66,5 +74,15 @@ class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_planner_pb2.ValidateResponse, _abc.Awaitable[_planner_pb2.ValidateResponse]]:
         """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
+
+    @_abc_1.abstractmethod
+    def Patch(
+        self,
+        request: _planner_pb2.PatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_planner_pb2.PatchResponse, _abc.Awaitable[_planner_pb2.PatchResponse]]:
+        """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+        """
 
 def add_PlannerServiceServicer_to_server(servicer: PlannerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
