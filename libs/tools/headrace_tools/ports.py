@@ -39,3 +39,16 @@ class NoTools:
     async def call(self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
         """Refuse. Raises `errors.ToolFailed`."""
         raise ToolFailed(f"there is no tool {name!r}", reason="invalid")
+
+
+class Connector(Protocol):
+    """One entry of a tools.yaml, ready to be called."""
+
+    def tools(self) -> Mapping[str, ToolEntry]:
+        """Its tools by their own names, without the connector's."""
+
+    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+        """A tool's result. The caller has checked the arguments, and cancels the call when `deadline_s` seconds are over.
+
+        Raises `errors.ToolFailed`.
+        """
