@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from headrace_tools.connectors import Auth
 
-_HIDDEN = "***"
+_HIDDEN = b"***"
+_SCHEMES = frozenset({"", "Basic", "Bearer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,12 @@ class Credential:
     query: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     secret: str = field(default="", repr=False)
 
-    def hidden(self, text: str) -> str:
-        """A text in which the secret, should it have come back, is not to be seen."""
-        for value in {self.secret, *self.headers.values()} - {""}:
-            text = text.replace(value, _HIDDEN)
-        return text
+    def hidden(self, body: bytes) -> bytes:
+        """A body in which the secret, should it have come back, is not to be seen."""
+        words = {self.secret, *(word for value in self.headers.values() for word in value.split())}
+        for word in sorted(words - _SCHEMES, key=len, reverse=True):
+            body = body.replace(word.encode(), _HIDDEN)
+        return body
 
 
 def credential(auth: Auth | None, environment: Mapping[str, str]) -> Credential:

@@ -1,6 +1,7 @@
 """Wires the executor: the durable half, the pipeline with the services that it calls, the servicers."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,6 +10,8 @@ from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
 from headrace_runtime import channels, serve
+from headrace_tools.app import open_toolbox
+from headrace_tools.ports import NoTools, Toolbox
 
 from headrace_executor.adapters.cel_worker import CelWorkers
 from headrace_executor.adapters.planner_client import PlannerClient
@@ -36,6 +39,7 @@ async def service(
 ) -> AsyncIterator[serve.Service]:
     """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
     async with AsyncExitStack() as stack:
+        toolbox = await stack.enter_async_context(open_toolbox(settings.tools_file, environment=os.environ))
         budgets, waits = None, None
         if models is None:
             own = await stack.enter_async_context(model_parts(LlmSettings()))
@@ -68,7 +72,7 @@ async def service(
         async def drain() -> None:
             await asyncio.gather(durable.drain(), chats.drain())
 
-        served = endpoints(settings, durable, client, chats, budgets)
+        served = endpoints(settings, durable, client, chats, budgets, toolbox)
         yield serve.Service(endpoints=served, drain=drain, failed=durable.failed)
 
 
@@ -83,7 +87,12 @@ async def _parts(
 
 
 def endpoints(
-    settings: Settings, durable: Durable, client: ModelClient, chats: Chats, budgets: Budgets | None = None
+    settings: Settings,
+    durable: Durable,
+    client: ModelClient,
+    chats: Chats,
+    budgets: Budgets | None = None,
+    toolbox: Toolbox | None = None,
 ) -> tuple[serve.Endpoint, ...]:
     """The gRPC services over a running durable half."""
     executor = ExecutorServicer(
@@ -101,7 +110,11 @@ def endpoints(
         serve.Endpoint(
             f"{PACKAGE}.SessionService", SessionServicer(durable.sessions), pb_grpc.add_SessionServiceServicer_to_server
         ),
-        serve.Endpoint(f"{PACKAGE}.CatalogService", CatalogServicer(client), pb_grpc.add_CatalogServiceServicer_to_server),
+        serve.Endpoint(
+            f"{PACKAGE}.CatalogService",
+            CatalogServicer(client, toolbox or NoTools()),
+            pb_grpc.add_CatalogServiceServicer_to_server,
+        ),
         serve.Endpoint(f"{PACKAGE}.ChatService", ChatServicer(chats), pb_grpc.add_ChatServiceServicer_to_server),
         serve.Endpoint(
             f"{PACKAGE}.UsageService",

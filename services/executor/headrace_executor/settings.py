@@ -1,5 +1,6 @@
 """The executor's settings, HEADRACE_EXECUTOR_…; what concerns models is HEADRACE_LLM_…"""
 
+from pathlib import Path
 from typing import Annotated
 
 from headrace_runtime.settings import ServiceSettings
@@ -23,6 +24,8 @@ class Settings(ServiceSettings):
     router_target: str = "127.0.0.1:50051"
     planner_target: str = "127.0.0.1:50052"
     rag_target: str = "127.0.0.1:50054"
+    tools_file: Path | None = None
+    """tools.yaml: the connectors that runs may call; docs/tools.md has its format. None means the built-in tools alone."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 32
     """Runs that this process works on at once."""
     max_queued: Count = 10_000

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urljoin
 
 import httpx2
 
-from headrace_tools import guard
+from headrace_tools import guard, metrics
 from headrace_tools.adapters.network import GuardedBackend, GuardedTransport, Resolve, resolve
 from headrace_tools.answers import Answer
 from headrace_tools.connectors import Outbound
@@ -33,6 +33,7 @@ class HttpClient:
         context: ssl.SSLContext,
         resolve: Resolve = resolve,
     ) -> None:
+        self._label = label
         self._limit = settings.max_response_bytes
         self._credential = credential
         backend = GuardedBackend(label, settings.allow_hosts, resolve)
@@ -52,12 +53,17 @@ class HttpClient:
         """
         own = guard.target(request.url)
         for _ in range(MAX_REDIRECTS + 1):
-            target = guard.target(request.url)
-            answer = await self._once(request, limit or self._limit, authorized=target == own and not anonymous)
+            answer = await self._once(
+                request, limit or self._limit, authorized=guard.target(request.url) == own and not anonymous
+            )
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
                 return answer
-            request = _redirected(request, answer.status, location, own=own)
+            try:
+                request = _redirected(request, answer.status, location, own=own)
+            except guard.AddressRefused:
+                metrics.REFUSED_ADDRESSES.labels(self._label).inc()
+                raise
         raise ToolFailed(f"it was redirected more than {MAX_REDIRECTS} times", reason="failed")
 
     async def aclose(self) -> None:
@@ -91,7 +97,10 @@ def no_cookies() -> CookieJar:
 def _redirected(request: Request, status: int, location: str, *, own: guard.Target) -> Request:
     if len(location) > MAX_URL_CHARACTERS:
         raise ToolFailed("it was redirected to a URL that is too long", reason="failed")
-    url = urljoin(request.url, location)
+    try:
+        url = urljoin(request.url, location)
+    except ValueError as error:
+        raise guard.AddressRefused("it was redirected to what is no URL") from error
     target = guard.target(url)
     if own.scheme == "https" and target.scheme == "http":
         raise guard.AddressRefused("it was redirected from https to http")

@@ -1,6 +1,7 @@
 """Tools that are one HTTP request each: declared ones, and those of an OpenAPI document."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -85,11 +86,9 @@ class HttpConnector:
 
     async def _attempt(self, endpoint: Endpoint, arguments: Mapping[str, Json]) -> Json:
         answer = await self._client.send(build(endpoint, arguments))
-        try:
-            return answers.result(answer, path=endpoint.result, now=self._now())
-        except ToolFailed as error:
-            said = self._credential.hidden(str(error))
-            raise ToolFailed(said, reason=error.reason, retry_after_s=error.retry_after_s) from None
+        if answer.status >= 400:
+            answer = dataclasses.replace(answer, body=self._credential.hidden(answer.body))
+        return answers.result(answer, path=endpoint.result, now=self._now())
 
     async def aclose(self) -> None:
         """Close the connections."""
