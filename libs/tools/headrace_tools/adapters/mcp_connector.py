@@ -50,6 +50,7 @@ class McpConnector:
         self._look = asyncio.Event()
         """The server said that its tools are others, or something shows that it may have gone."""
         self._task: asyncio.Task[None] | None = None
+        self._scope = anyio.CancelScope()
         self.listed = asyncio.Event()
         """Set once the tools have been listed for the first time."""
         self.fault: str | None = None
@@ -80,8 +81,8 @@ class McpConnector:
         """End the session, and the server's process. Takes `Limits.close_s` at most."""
         if self._task is None:
             return
-        # Once: a second cancellation would break off the shutdown that ends the server's process.
-        self._task.cancel()
+        # A task's own cancellation would break off the shutdown that ends the server's process, or get lost in one.
+        self._scope.cancel()
         _, left = await asyncio.wait({self._task}, timeout=self._limits.close_s)
         if left:
             log.error("mcp_server_does_not_end", connector=self._label)
@@ -91,16 +92,23 @@ class McpConnector:
         try:
             return await client.call_tool(tool, dict(arguments), read_timeout_seconds=deadline_s)
         except MCPError as error:
-            self._look.set()
-            raise mcp_results.failure(error.code, error.message) from error
+            failed = mcp_results.failure(error.code, error.message)
+            self._doubt(client, gone=failed.reason == "away")
+            raise failed from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
-            self._look.set()
+            self._doubt(client, gone=True)
             raise ToolFailed("the server has gone", reason="away") from error
         except (pydantic.ValidationError, RuntimeError) as error:
-            self._look.set()
             gone = client is not self._client
+            self._doubt(client, gone=gone)
             said = "the server has gone" if gone else f"its answer is not what its schema says: {str(error)[:200]}"
             raise ToolFailed(said, reason="away" if gone else "failed") from error
+
+    def _doubt(self, client: Client, *, gone: bool) -> None:
+        """Have the tools listed again, which shows whether the session holds; until then nobody uses one that is gone."""
+        self._look.set()
+        if gone and client is self._client:
+            self._ready.clear()
 
     async def _connected(self) -> Client:
         """The session; one that has just broken is given a moment."""
@@ -109,7 +117,8 @@ class McpConnector:
                 await self._ready.wait()
         except TimeoutError as error:
             raise ToolFailed("the server is away", reason="away") from error
-        assert self._client is not None
+        if self._client is None:
+            raise ToolFailed("the server has gone", reason="away")
         return self._client
 
     def _bounded(self, value: Json) -> Json:
@@ -118,6 +127,10 @@ class McpConnector:
         return value
 
     async def _keep(self) -> None:
+        with self._scope:
+            await self._reaching()
+
+    async def _reaching(self) -> None:
         pause = self._limits.first_pause_s
         while True:
             try:
@@ -126,7 +139,7 @@ class McpConnector:
                 causes = _causes(error)
                 log.warning("mcp_server_away", connector=self._label, error=causes, retry_in_s=round(pause, 1))
             finally:
-                was_ready = self._ready.is_set()
+                was_ready = self._client is not None
                 self._ready.clear()
                 self._client = None
                 metrics.CONNECTED.labels(self._label).set(0)
@@ -170,6 +183,7 @@ class McpConnector:
                     log.debug("mcp_server_silent", connector=self._label)
                 self._look.clear()
                 await self._list(client)
+                self._ready.set()
         finally:
             listening.cancel()
 
