@@ -35,7 +35,7 @@ class Answer:
         charset = self.headers.get("content-type", "").lower().partition("charset=")[2].split(";")[0].strip(" \"'")
         try:
             return self.body.decode(charset or "utf-8", errors="replace")
-        except LookupError:
+        except (LookupError, ValueError):  # no charset that Python has
             return self.body.decode(errors="replace")
 
 

@@ -124,7 +124,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Ma
 
 
 def _name(operation: Mapping[str, Any], method: str, path: str) -> str:
-    return _clean(str(operation.get("operationId") or "")) or _clean(f"{method}_{path}")
+    return _clean(str(operation.get("operationId") or "")) or _clean(re.sub(r"[^A-Za-z0-9-]+", "_", f"{method}_{path}"))
 
 
 def _clean(name: str) -> str:
