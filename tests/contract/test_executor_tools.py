@@ -29,7 +29,7 @@ FILE = {
 @pytest.fixture
 async def catalog(tmp_path: Path) -> AsyncIterator[Any]:
     async with toolbox(tmp_path, FILE) as opened:
-        servicer: Any = CatalogServicer(ScriptedModels(), opened)  # type: ignore[arg-type]
+        servicer: Any = CatalogServicer(ScriptedModels(), opened)
         name = "headrace.executor.v1.CatalogService"
         endpoint = serve.Endpoint(name, servicer, pb_grpc.add_CatalogServiceServicer_to_server)
         server, _, port = await serve.start(serve.Service(endpoints=(endpoint,)), "127.0.0.1:0")

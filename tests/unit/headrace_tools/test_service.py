@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 from headrace_blueprint.tools import Tool
+from headrace_tools import service
 from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import Limits
 from headrace_tools.model import EntitySource, Json, ToolEntry
 from headrace_tools.ports import NoTools
 from headrace_tools.service import ConnectedTools, Served
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
 
@@ -119,6 +124,21 @@ async def test_a_cancelled_call_gives_its_turn_back() -> None:
         call.cancel()
     await asyncio.wait(calls)
     assert await toolbox.call("t", "a.x", {}, deadline_s=1) == ["a", True]
+
+
+async def test_a_call_is_a_span_that_tells_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(service, "tracer", provider.get_tracer("test"))
+    toolbox = opened({"": {"a": served(Answers("a", "a", "x", "odd"), "a")}})
+    await toolbox.call("t", "a.x", {"n": 123456}, deadline_s=1)
+    with pytest.raises(ToolFailed):
+        await toolbox.call("t", "a.odd", {}, deadline_s=1)
+    ok, failed = spans.get_finished_spans()
+    assert (ok.name, ok.attributes) == ("tool a", {"headrace.tool": "a.x", "headrace.tenant_id": "t"})
+    assert ok.status.is_ok
+    assert failed.status.status_code is StatusCode.ERROR
 
 
 async def test_without_a_file_there_is_nothing_to_call() -> None:

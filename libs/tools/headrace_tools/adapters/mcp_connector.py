@@ -45,6 +45,7 @@ class McpConnector:
         self._max_response_bytes = max_response_bytes
         self._limits = limits
         self._tools: Mapping[str, ToolEntry] = {}
+        self._skipped: Mapping[str, str] = {}
         self._client: Client | None = None
         self._ready = asyncio.Event()
         self._look = asyncio.Event()
@@ -66,7 +67,10 @@ class McpConnector:
 
     async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
         """Ask the server, again when it went away meanwhile and the tool says that this is safe. Raises `ToolFailed`."""
-        attempts = 1 + (self._retries if self._tools[tool].idempotent else 0)
+        entry = self._tools.get(tool)
+        if entry is None:
+            raise ToolFailed("the server does not have it any more", reason="invalid")
+        attempts = 1 + (self._retries if entry.idempotent else 0)
         for attempt in range(attempts):
             if attempt:
                 metrics.RETRIES.labels(self._label).inc()
@@ -215,8 +219,9 @@ class McpConnector:
             if cursor is None:
                 break
         tools, skipped = mcp_results.entries(self._name, found)
-        if skipped:
+        if skipped and skipped != self._skipped:
             log.warning("mcp_tools_skipped", connector=self._label, tools=skipped)
+        self._skipped = skipped
         metrics.SKIPPED.labels(self._label).set(len(skipped))
         # A tool that is as it was stays the same object: what was made of its schema is kept.
         known = self._tools

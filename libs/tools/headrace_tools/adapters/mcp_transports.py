@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ async def process(
         env={name: environment[variable] for name, variable in settings.env.items()},
         cwd=folder / (settings.cwd or "."),
     )
-    async with stdio_client(parameters) as (read, write):
+    async with stdio_client(parameters, sys.stderr) as (read, write):
         yield Seen(read, ended), write
 
 
