@@ -43,6 +43,7 @@ class Problem:
 _STATUS: Mapping[type[errors.ServiceError], int] = {
     errors.InvalidArgument: 422,
     errors.NotFound: 404,
+    errors.AlreadyExists: 409,
     errors.FailedPrecondition: 409,
     errors.OutOfRange: 400,
     errors.Unauthenticated: 502,

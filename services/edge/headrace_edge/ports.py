@@ -4,14 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from headrace_edge.model import (
-    AnswerItem,
     Document,
     Found,
+    Listing,
     Message,
-    Models,
-    Page,
-    Question,
-    Quota,
     Run,
     RunRecord,
     Session,
@@ -20,6 +16,8 @@ from headrace_edge.model import (
     UsageQuery,
     UsageReport,
 )
+from headrace_edge.openai.model import AnswerItem, Question
+from headrace_edge.quota.model import Models, Quota
 
 
 class Event(Protocol):
@@ -49,7 +47,7 @@ class Runs(Protocol):
     async def get(self, tenant: str, run_id: str, *, wait_s: int = 0) -> RunRecord:
         """Read a run, waiting up to `wait_s` for its end."""
 
-    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Page[Run]:
+    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Listing[Run]:
         """Read runs, newest first; empty filters filter nothing."""
 
     def watch(self, tenant: str, run_id: str, *, after: int) -> AsyncGenerator[Sequence[Event], None]:
@@ -74,13 +72,13 @@ class Sessions(Protocol):
     async def get(self, tenant: str, session_id: str) -> Session:
         """Read one."""
 
-    async def list(self, tenant: str, *, cursor: str, limit: int) -> Page[Session]:
+    async def list(self, tenant: str, *, cursor: str, limit: int) -> Listing[Session]:
         """Read them, newest first."""
 
     async def delete(self, tenant: str, session_id: str) -> None:
         """Remove one with its messages."""
 
-    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Page[Message]:
+    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Listing[Message]:
         """Read its messages, oldest first."""
 
 
@@ -120,7 +118,7 @@ class Documents(Protocol):
     async def get(self, tenant: str, *, workspace: str, document_id: str) -> Document:
         """Read a document's state."""
 
-    async def list(self, tenant: str, *, workspace: str, cursor: str, limit: int) -> Page[Document]:
+    async def list(self, tenant: str, *, workspace: str, cursor: str, limit: int) -> Listing[Document]:
         """Read documents' states."""
 
     async def delete(self, tenant: str, *, workspace: str, document_id: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from headrace_edge.model import Answered, AnswerItem, Restarted
+from headrace_edge.openai.model import Answered, AnswerItem, Restarted
 from headrace_edge.openai.transcript import Transcript
 from headrace_runtime import errors
 from hypothesis import given

@@ -10,22 +10,8 @@ from headrace.llm.v1 import usage_pb2
 from headrace_runtime import errors
 
 from headrace_edge import policy, problems
-from headrace_edge.model import (
-    PRIORITIES,
-    Failure,
-    KindCost,
-    Message,
-    ModelEntry,
-    ModelState,
-    ModelUsage,
-    Quota,
-    Run,
-    RunKind,
-    RunRecord,
-    RunStatus,
-    Session,
-    Usage,
-)
+from headrace_edge.model import PRIORITIES, Failure, Message, ModelUsage, Run, RunKind, RunRecord, RunStatus, Session, Usage
+from headrace_edge.quota.model import KindCost, ModelEntry, ModelState, Quota
 
 
 def usage(message: usage_pb2.Usage) -> Usage:

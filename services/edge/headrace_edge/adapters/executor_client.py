@@ -11,8 +11,9 @@ from headrace_runtime import errors
 
 from headrace_edge.adapters import decoding
 from headrace_edge.adapters.calls import Caller
-from headrace_edge.model import Message, Models, Page, Quota, Run, RunRecord, Session, Skill, Submission
+from headrace_edge.model import Listing, Message, Run, RunRecord, Session, Skill, Submission
 from headrace_edge.ports import Event
+from headrace_edge.quota.model import Models, Quota
 
 
 class ExecutorRuns:
@@ -50,7 +51,7 @@ class ExecutorRuns:
         answer: pb.GetRunResponse = await self._caller.repeatable(self._stub.GetRun, request, timeout_s=timeout_s)
         return decoding.record(answer.run)
 
-    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Page[Run]:
+    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Listing[Run]:
         """See the port."""
         request = pb.ListRunsRequest(
             tenant_id=tenant,
@@ -61,7 +62,7 @@ class ExecutorRuns:
             page_token=cursor,
         )
         answer: pb.ListRunsResponse = await self._caller.repeatable(self._stub.ListRuns, request)
-        return Page[Run](items=[decoding.run(run) for run in answer.runs], next_cursor=answer.next_page_token or None)
+        return Listing[Run](items=[decoding.run(run) for run in answer.runs], next_cursor=answer.next_page_token or None)
 
     async def watch(self, tenant: str, run_id: str, *, after: int) -> AsyncGenerator[Sequence[Event], None]:
         """See the port."""
@@ -122,11 +123,11 @@ class ExecutorSessions:
         answer: pb.GetSessionResponse = await self._caller.repeatable(self._stub.GetSession, request)
         return decoding.session(answer.session)
 
-    async def list(self, tenant: str, *, cursor: str, limit: int) -> Page[Session]:
+    async def list(self, tenant: str, *, cursor: str, limit: int) -> Listing[Session]:
         """See the port."""
         request = pb.ListSessionsRequest(tenant_id=tenant, page_size=limit, page_token=cursor)
         answer: pb.ListSessionsResponse = await self._caller.repeatable(self._stub.ListSessions, request)
-        return Page[Session](
+        return Listing[Session](
             items=[decoding.session(one) for one in answer.sessions], next_cursor=answer.next_page_token or None
         )
 
@@ -134,11 +135,11 @@ class ExecutorSessions:
         """See the port."""
         await self._caller.once(self._stub.DeleteSession, pb.DeleteSessionRequest(tenant_id=tenant, session_id=session_id))
 
-    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Page[Message]:
+    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Listing[Message]:
         """See the port."""
         request = pb.ListMessagesRequest(tenant_id=tenant, session_id=session_id, page_size=limit, page_token=cursor)
         answer: pb.ListMessagesResponse = await self._caller.repeatable(self._stub.ListMessages, request)
-        return Page[Message](
+        return Listing[Message](
             items=[decoding.turn(one) for one in answer.messages], next_cursor=answer.next_page_token or None
         )
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from headrace_edge.auth import Caller
 from headrace_edge.bodies import ConversationBody, Priority
 from headrace_edge.edge import Edge
-from headrace_edge.model import AnswerItem
 from headrace_edge.openai.bodies import PIPELINE, ChatBody, ChatMessage
+from headrace_edge.openai.model import AnswerItem
 from headrace_edge.openai.transcript import Transcript
 from headrace_edge.policy import Fault, Problem
 from headrace_edge.ports import Event

@@ -7,7 +7,8 @@ from typing import Any
 from headrace_runtime import errors
 
 from headrace_edge import policy
-from headrace_edge.model import Answered, AnswerItem, Failure, Restarted, Usage
+from headrace_edge.model import Failure, Usage
+from headrace_edge.openai.model import Answered, AnswerItem, Restarted
 
 GAP = "\n\n"
 """Between two messages."""

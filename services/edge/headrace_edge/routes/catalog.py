@@ -4,7 +4,8 @@ from fastapi import APIRouter
 
 from headrace_edge.edge import Parts
 from headrace_edge.middleware.authentication import Reader
-from headrace_edge.model import Models, Quota, Skill, Skills
+from headrace_edge.model import Skill, Skills
+from headrace_edge.quota.model import Models, Quota
 
 router = APIRouter(tags=["catalog"])
 

@@ -10,7 +10,7 @@ from headrace_edge.bodies import TaskBody
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
-from headrace_edge.model import Accepted, Page, Run, RunKind, RunStatus
+from headrace_edge.model import Accepted, Listing, Run, RunKind, RunStatus
 from headrace_edge.policy import Fault, Problem
 from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
@@ -36,7 +36,7 @@ async def submit_task(
     return Accepted(run_id=run.run_id, status=run.status, links=links, queue=place)
 
 
-@router.get("/api/tasks", response_model=Page[Run], summary="List runs, newest first")
+@router.get("/api/tasks", response_model=Listing[Run], summary="List runs, newest first")
 async def list_tasks(
     edge: Parts,
     caller: Reader,
@@ -45,7 +45,7 @@ async def list_tasks(
     kind: RunKind | None = None,
     cursor: Cursor = "",
     limit: Limit = 50,
-) -> Page[Run]:
+) -> Listing[Run]:
     """Read the tenant's runs."""
     return await edge.runs.list(
         caller.tenant, session_id=session_id, status=status or "", kind=kind or "", cursor=cursor, limit=limit
