@@ -107,6 +107,13 @@ class Intent(Answer):
     decided_by: str
 
 
+class PageReference(Answer):
+    """A version of a page; GET /api/pages/{page_id} has it."""
+
+    page_id: str
+    version: int
+
+
 class ConversationAnswer(Answer):
     """The answer to a message."""
 
@@ -117,6 +124,10 @@ class ConversationAnswer(Answer):
     blueprint: dict[str, Any] | None
     quiz: Any
     citations: list[dict[str, Any]]
+    page: PageReference | None = Field(None, description="The page that it made.")
+    interrupts: list[dict[str, Any]] = Field(
+        default_factory=list, description="What it asks back: `id`, `message`, `responseSchema`; answer with `resume`."
+    )
     usage: Usage
     timings: dict[str, float]
 
@@ -127,6 +138,7 @@ class WorkflowAnswer(Answer):
     run_id: str
     blueprint: dict[str, Any]
     warnings: list[str]
+    origin: str | None = Field(None, description="builtin, model, repaired, template, request or reused.")
     usage: Usage
 
 
@@ -192,13 +204,23 @@ class Found(Answer):
     timings: dict[str, float]
 
 
+class Connector(Answer):
+    """Where a tool is from."""
+
+    name: str
+    protocol: str = Field(description="http, openapi or mcp.")
+
+
 class Skill(Answer):
     """Something that a run can do."""
 
     name: str
-    kind: Literal["mode", "tool"]
+    kind: Literal["mode", "tool", "connector", "workflow"] = Field(
+        description="A conversation's mode, a built-in tool, a connector's tool, or a saved workflow by its id."
+    )
     description: str
     input_schema: dict[str, Any] | None
+    connector: Connector | None = Field(None, description="Only with a connector's tool.")
 
 
 class Skills(Answer):

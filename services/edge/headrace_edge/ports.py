@@ -17,7 +17,9 @@ from headrace_edge.model import (
     UsageReport,
 )
 from headrace_edge.openai.model import AnswerItem, Question
+from headrace_edge.pages.model import Page, PageVersion
 from headrace_edge.quota.model import Models, Quota
+from headrace_edge.workflows.model import Validity, Workflow, WorkflowEntry
 
 
 class Event(Protocol):
@@ -59,6 +61,9 @@ class Runs(Protocol):
     async def cancel(self, tenant: str, run_id: str) -> Run:
         """Ask a run to end."""
 
+    def output(self, tenant: str, run_id: str, step: str) -> AsyncGenerator[bytes, None]:
+        """One finished step's output, JSON, whole, in pieces."""
+
     async def signals(self) -> Quota:
         """The queue and the gates now."""
 
@@ -90,6 +95,52 @@ class Catalog(Protocol):
 
     async def tools(self, tenant: str) -> list[Skill]:
         """The tools."""
+
+
+class Workflows(Protocol):
+    """The executor's saved blueprints."""
+
+    async def put(
+        self, tenant: str, workflow_id: str, *, blueprint: bytes, description: str, expected_revision: int | None
+    ) -> tuple[Workflow, bool]:
+        """Make or replace one, and say whether it was made; revision 0 is a new one's, None any.
+
+        Raises AlreadyExists, Aborted (WORKFLOW_CHANGED), InvalidArgument with every fault.
+        """
+
+    async def get(self, tenant: str, workflow_id: str) -> Workflow:
+        """Read one."""
+
+    async def list(self, tenant: str, *, cursor: str, limit: int) -> Listing[WorkflowEntry]:
+        """Read them, in the order of their ids."""
+
+    async def delete(self, tenant: str, workflow_id: str, *, expected_revision: int | None) -> None:
+        """Remove one. Raises Aborted (WORKFLOW_CHANGED)."""
+
+    async def validate(self, tenant: str, *, blueprint: bytes, inputs: bytes, workflow_id: str) -> Validity:
+        """Find every fault of a blueprint and, unless they are b"", its inputs."""
+
+    async def schema(self, tenant: str) -> bytes:
+        """The language's JSON Schema, with the tenant's tools; without any for ""."""
+
+
+class Pages(Protocol):
+    """The executor's pages."""
+
+    async def get(self, tenant: str, page_id: str, *, version: int) -> Page:
+        """Read one version, the current one for 0."""
+
+    async def list(self, tenant: str, *, session_id: str, cursor: str, limit: int) -> Listing[PageVersion]:
+        """Read the current versions, the newest page first; an empty session filters nothing."""
+
+    async def versions(self, tenant: str, page_id: str) -> Sequence[PageVersion]:
+        """Read all versions of one, oldest first."""
+
+    async def restore(self, tenant: str, page_id: str, *, version: int, expected_version: int) -> Page:
+        """Make an earlier version the current one: the one before for 0. Raises Aborted (PAGE_CHANGED)."""
+
+    async def delete(self, tenant: str, page_id: str) -> None:
+        """Remove one with all its versions."""
 
 
 class Chats(Protocol):

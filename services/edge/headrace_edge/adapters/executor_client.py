@@ -19,10 +19,11 @@ from headrace_edge.quota.model import Models, Quota
 class ExecutorRuns:
     """`ports.Runs` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller, *, watch_max_s: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, caller: Caller, *, watch_max_s: float, output_timeout_s: float) -> None:
         self._stub = grpc_pb.ExecutorServiceStub(channel)
         self._caller = caller
         self._watch_max_s = watch_max_s
+        self._output_timeout_s = output_timeout_s
 
     async def submit(self, submission: Submission) -> Run:
         """See the port."""
@@ -76,6 +77,15 @@ class ExecutorRuns:
         request = pb.CancelRunRequest(tenant_id=tenant, run_id=run_id)
         answer: pb.CancelRunResponse = await self._caller.once(self._stub.CancelRun, request)
         return decoding.run(answer.run)
+
+    async def output(self, tenant: str, run_id: str, step: str) -> AsyncGenerator[bytes, None]:
+        """See the port."""
+        request = pb.GetOutputRequest(tenant_id=tenant, run_id=run_id, step=step)
+        stream = self._caller.stream(self._stub.GetOutput, request, timeout_s=self._output_timeout_s)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if piece.data:
+                    yield piece.data
 
     async def signals(self) -> Quota:
         """See the port."""
@@ -161,9 +171,4 @@ class ExecutorCatalog:
         answer: pb.ListToolsResponse = await self._caller.repeatable(
             self._stub.ListTools, pb.ListToolsRequest(tenant_id=tenant)
         )
-        return [
-            Skill(
-                name=one.name, kind="tool", description=one.description, input_schema=decoding.json_value(one.input_schema)
-            )
-            for one in answer.tools
-        ]
+        return [decoding.tool(one) for one in answer.tools]
