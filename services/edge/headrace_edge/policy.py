@@ -120,6 +120,12 @@ def links(run_id: str) -> dict[str, str]:
     return {"self": own, "events": f"{own}/events", "cancel": own}
 
 
+def reply_of(output: Mapping[str, Any]) -> str:
+    """A conversation's reply: its text, else the questions that it asks back."""
+    asked = output.get("interrupts") or ()
+    return str(output.get("reply") or "") or "\n\n".join(str(one.get("message") or "") for one in asked)
+
+
 def total(usages: Iterable[ModelUsage]) -> ModelUsage:
     """All together; one unknown cost makes the sum unknown."""
     known = list(usages)

@@ -50,6 +50,12 @@ def test_a_run_without_messages_tells_its_reply_at_the_end() -> None:
     assert (reply, isinstance(done, Answered)) == ("Q1 …", True)
 
 
+def test_a_run_that_asks_back_tells_its_questions() -> None:
+    event = finished(outcome="interrupt")
+    event["result"]["interrupts"] = [{"id": "r:0", "message": "Which 3B?"}, {"id": "r:1", "message": "Which term?"}]
+    assert read(event)[0] == "Which 3B?\n\nWhich term?"
+
+
 def test_an_unseen_void_message_leaves_no_trace_and_a_seen_one_is_told() -> None:
     assert read(start("a"), end("a"), void("a"), void(None), start("a2"), text("a2", "x"), end("a2"))[0] == "x"
     seen = read(start("a"), text("a", "x"), end("a"), void("a"), start("a2"), text("a2", "y"), finished("y"))

@@ -93,6 +93,6 @@ class Transcript:
         if (event.get("outcome") or {}).get("type") == "cancelled":
             raise errors.Aborted("the run was cancelled", reason="RUN_CANCELLED")
         result = event.get("result")
-        reply = str(result.get("reply") or "") if isinstance(result, Mapping) else ""
+        reply = policy.reply_of(result) if isinstance(result, Mapping) else ""
         rest = [] if self._told or not reply else [reply]
         return [*rest, Answered(reply or "".join(self._told), self._model, "stop", self._usage)]

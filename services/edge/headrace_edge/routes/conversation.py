@@ -41,17 +41,16 @@ async def converse(
     except ClientGone:
         return Response(status_code=GONE)
     output = _object(done)
-    asked = output.get("interrupts") or []
     return {
         "run_id": done.run_id,
         "session_id": done.session_id,
         "intent": output.get("intent"),
-        "reply": output.get("reply") or "\n\n".join(str(one.get("message") or "") for one in asked),
+        "reply": policy.reply_of(output),
         "blueprint": output.get("blueprint"),
         "quiz": output.get("quiz"),
         "citations": output.get("citations") or [],
         "page": _reference(output.get("page")),
-        "interrupts": asked,
+        "interrupts": output.get("interrupts") or [],
         "usage": done.usage,
         "timings": done.timings,
     }
