@@ -17,7 +17,7 @@ async def session_of(edge: Edge, tenant: str, body: AgUiBody) -> str | None:
         run_id, _, _ = body.resume[0].interrupt_id.rpartition(":")
         if not _is_uuid(run_id):
             raise errors.NotFound("no run of this tenant asked this back; interruptId is RUN_ID:N", reason="RUN_NOT_FOUND")
-        return (await edge.runs.get(tenant, run_id)).run.session_id
+        return (await edge.runs.get(tenant, run_id)).run.session_id or None
     if not _is_uuid(body.thread_id):
         return None
     try:
