@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from headrace_cli.render import Kind, Piece, View, result_text, show
+from headrace_cli.render import result_text, show
+from headrace_cli.view import Kind, Piece, View
 from hypothesis import given
 from hypothesis import strategies as st
 
