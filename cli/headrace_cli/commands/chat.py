@@ -75,7 +75,7 @@ def chat(
     When a name in the question fits several things it asks which is meant; without a terminal it ends with exit code 4.
     """
     talk = Talk(mode, session, workspace, model)
-    if message == "-" or (not message and not sys.stdin.isatty()):
+    if message == "-" or (not message and not _has_terminal()):
         message = sys.stdin.read().strip()
         if not message:
             raise CliError("no question on standard input", hint='headrace chat "QUESTION"')
@@ -87,10 +87,14 @@ def chat(
 async def _once(talk: Talk, message: str) -> str:
     async with connection.connect() as edge:
         screen = Screen()
-        view = await _answered(edge, screen, talk, message, _typed if sys.stdin.isatty() else None)
+        view = await _answered(edge, screen, talk, message, _typed if _has_terminal() else None)
     if view.outcome == "interrupt":
         screen.line(f"[dim]· say it in the question, or: headrace chat --session {escape(view.session_id)}[/]")
     return view.outcome
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 async def _typed(prompt: str) -> str:

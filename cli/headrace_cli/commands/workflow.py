@@ -212,7 +212,7 @@ async def _faults(edge: EdgeClient, body: dict[str, Json]) -> list[dict[str, Jso
 
 def _tell(console: Console, found: list[dict[str, Json]], blueprint: Document, given: Document | None) -> None:
     count = f"{len(found)} fault{'' if len(found) == 1 else 's'}"
-    console.print(f"[bold red]✗[/] {escape(blueprint.name)} has {count}")
+    console.print(f"[bold red]✗[/] {escape(blueprint.name)} has {count}", soft_wrap=True)
     faults.show(console, found, documents.places(blueprint, given))
 
 

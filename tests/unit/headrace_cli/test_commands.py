@@ -18,7 +18,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADRACE_URL", raising=False)
 
 
-@pytest.mark.parametrize("name", ["up", "down", "status", "logs", "chat", "run", "docs", "usage", "quota", "capacity"])
+@pytest.mark.parametrize(
+    "name",
+    ["up", "down", "status", "logs", "chat", "run", "workflow", "page", "tools", "docs", "usage", "quota", "capacity"],
+)
 def test_the_help_names_every_command_and_each_explains_itself(name: str) -> None:
     assert name in runner.invoke(app, ["--help"]).output
     assert runner.invoke(app, [name, "--help"]).exit_code == 0
