@@ -42,7 +42,10 @@ def main() -> int:
     if not token:
         print("SCHOOL_TOKEN is not set: give the one that `make up` was given", file=sys.stderr)
         return 1
-    return asyncio.run(_run(token, chosen.port, save=not chosen.no_save))
+    try:
+        return asyncio.run(_run(token, chosen.port, save=not chosen.no_save))
+    except KeyboardInterrupt:  # uvicorn raises Ctrl-C again once it has ended in order
+        return 0
 
 
 async def _run(token: str, port: int, *, save: bool) -> int:
@@ -63,8 +66,6 @@ async def _run(token: str, port: int, *, save: bool) -> int:
 async def _serve(server: uvicorn.Server) -> None:
     try:
         await server.serve()
-    except KeyboardInterrupt:  # uvicorn raises Ctrl-C again once it has ended in order
-        return
     except SystemExit:  # it has said why, such as that the port is taken
         return
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from fractions import Fraction
 from math import floor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,71 +15,16 @@ from headrace_blueprint import validation
 from examples.school import records
 from examples.school.service import create_app
 from tests.support import blueprints
+from tests.support.school import SCHOOL, TOKEN, WORKFLOWS, computed, document, served, spec, tools
 
 Json = Any
-SCHOOL = Path(__file__).parents[3] / "examples" / "school"
-WORKFLOWS = sorted(path.stem for path in (SCHOOL / "workflows").glob("*.json"))
-TOKEN = "a-token-of-the-test"
 MIDTERM, FINAL = records.TERMS
-
-
-def document(name: str) -> Json:
-    return json.loads((SCHOOL / "workflows" / f"{name}.json").read_text())
-
-
-def spec() -> Json:
-    return json.loads((SCHOOL / "openapi.json").read_text())
-
-
-def tools() -> Mapping[str, Json]:
-    """What the openapi connector makes of the document: a tool for each operation, its parameters the arguments."""
-    found = {}
-    for path in spec()["paths"].values():
-        for operation in path.values():
-            given = operation.get("parameters", [])
-            found[f"school.{operation['operationId']}"] = {
-                "type": "object",
-                "properties": {one["name"]: one["schema"] for one in given},
-                "required": [one["name"] for one in given if one.get("required")],
-                "additionalProperties": False,
-            }
-    return found
 
 
 async def get(path: str, token: str = TOKEN, **params: Json) -> httpx.Response:
     transport = httpx.ASGITransport(create_app(TOKEN))
     async with httpx.AsyncClient(transport=transport, base_url="http://school") as client:
         return await client.get(path, params=params, headers={"Authorization": f"Bearer {token}"} if token else {})
-
-
-def served(tool: str, args: Mapping[str, Json]) -> Json:
-    """What the service answers, worked out from the records alone."""
-    names = {"term": args.get("term"), "subject": args.get("subject")}
-    match tool.removeprefix("school."):
-        case "get_class":
-            return next(one._asdict() for one in records.CLASSES if one.id == args["class_id"])
-        case "list_students":
-            items = [
-                {"id": one.id, "name": one.name, "class_id": one.class_id, "seat": one.seat}
-                for one in records.students(args["class_id"])
-            ]
-            return {"items": items[: args["limit"]], "total": len(items), "next_offset": None}
-        case "list_topics":
-            topics = [{"subject": subject, "topic": one} for subject, all_of in records.SUBJECTS.items() for one in all_of]
-            return {"items": [one for one in topics if names["subject"] in (None, one["subject"])]}
-        case "list_marks":
-            student = records.student(args["student_id"])
-            assert student is not None
-            kept = [one for one in records.marks(student.id) if one.term == names["term"]]
-            kept = [one for one in kept if names["subject"] in (None, one.subject)]
-            items = [{"topic": one.topic, "subject": one.subject, "term": one.term, "score": one.score} for one in kept]
-            return {"items": items, "student_id": student.id, "student_name": student.name}
-        case _:
-            raise AssertionError(tool)
-
-
-def run(name: str, **inputs: Json) -> Mapping[str, Json]:
-    return blueprints.outputs(document(name), inputs=inputs, tools=tools(), call=served)
 
 
 def rounded(scores: list[int]) -> float:
@@ -176,7 +120,7 @@ def test_there_are_three_workflows_and_the_report_has_twelve_slots() -> None:
 
 
 def test_the_report_computes_what_the_marks_say() -> None:
-    found = run("class-report", class_id="c-j3b", term=MIDTERM, language="English")
+    found = computed("class-report", class_id="c-j3b", term=MIDTERM, language="English")
 
     means = {
         student.name: rounded([mark.score for mark in records.marks(student.id) if mark.term == MIDTERM])
@@ -204,8 +148,8 @@ def test_the_report_computes_what_the_marks_say() -> None:
 
 
 def test_the_exam_decides_what_the_report_plans() -> None:
-    after_midterm = run("class-report", class_id="c-j3b", term=MIDTERM, language="English")
-    after_final = run("class-report", class_id="c-j3b", term=FINAL, language="English")
+    after_midterm = computed("class-report", class_id="c-j3b", term=MIDTERM, language="English")
+    after_final = computed("class-report", class_id="c-j3b", term=FINAL, language="English")
 
     assert after_midterm["holiday_plan"] is None
     assert after_midterm["plan"] == after_midterm["revision_plan"]
@@ -234,7 +178,7 @@ def test_students_without_any_mark_leave_a_report_without_figures_and_no_failure
 
 
 def test_the_quiz_is_about_the_two_topics_that_the_class_finds_hardest() -> None:
-    found = run(
+    found = computed(
         "weak-point-quiz", class_id="c-j3b", term=MIDTERM, subject="mathematics", questions=4, language="English"
     )  # fmt: skip
 
@@ -260,7 +204,7 @@ def test_a_quiz_has_four_options_one_of_them_right_and_an_explanation() -> None:
 
 
 def test_each_of_the_thirty_students_gets_the_comment_that_was_written_from_their_marks() -> None:
-    found = run("student-comments", class_id="c-j3b", term=FINAL, language="English")
+    found = computed("student-comments", class_id="c-j3b", term=FINAL, language="English")
 
     assert [one["student"] for one in found["by_student"]] == [one.name for one in records.students("c-j3b")]
     for student, one in zip(records.students("c-j3b"), found["by_student"], strict=True):
