@@ -43,7 +43,7 @@ def _step_finished(event: Mapping[str, Json], view: View, now_s: float) -> tuple
     found = {"route": view.intent, "plan": ORIGINS.get(view.origin, view.origin)}.get(name, "")
     facts = [part for part in (took, found, _items(view, name)) if part]
     metadata = event.get("metadata")
-    cut = isinstance(metadata, dict) and metadata.get("done") is False
+    cut = name in view.gaps or (isinstance(metadata, dict) and metadata.get("done") is False)
     piece = Piece(Kind.CUT if cut else Kind.DONE, "  ".join([name, *facts]))
     return dataclasses.replace(view, started=rest, items=_counted(view, name, cut=cut)), (piece,)
 
@@ -105,13 +105,18 @@ def _custom(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tupl
         notes = tuple(Piece(Kind.NOTE, str(text)) for text in warnings) if isinstance(warnings, list) else ()
         return dataclasses.replace(view, origin=str(value.get("origin") or "")), notes
     if name == "headrace.gap":
-        why = ": ".join(str(value[key]) for key in ("code", "message") if value.get(key))
-        return view, (Piece(Kind.GAP, f"{value.get('step') or 'a node'} left a gap: {why}"),)
+        return _gap(value, view)
     if name == "headrace.restarted":
         return speech.restarted(value, view)
     if name == "headrace.usage":
         return view, (Piece(Kind.NOTE, _usage(value)),) if value.get("llm_calls") or value.get("cached_calls") else ()
     return view, ()
+
+
+def _gap(value: Mapping[str, Json], view: View) -> tuple[View, tuple[Piece, ...]]:
+    step = str(value.get("step") or "")
+    why = ": ".join(str(value[key]) for key in ("code", "message") if value.get(key))
+    return dataclasses.replace(view, gaps=view.gaps | {step}), (Piece(Kind.GAP, f"{step or 'a node'} left a gap: {why}"),)
 
 
 def _run_finished(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:

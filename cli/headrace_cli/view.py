@@ -50,6 +50,8 @@ class View:
     """Open steps and when they were opened, seconds of the caller's clock."""
     items: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By map step, how many of its items are done and how many are not."""
+    gaps: frozenset[str] = frozenset()
+    """Steps that failed and were not needed."""
     titles: Mapping[str, str] = field(default_factory=dict)
     """Titles of a page's slots by the node that fills them."""
     speaking: str = ""

@@ -1,6 +1,7 @@
 """The school: its records, its service and document, and what its workflows compute from the seeded marks."""
 
 import json
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from math import floor
@@ -132,10 +133,11 @@ def test_the_report_computes_what_the_marks_say() -> None:
     }  # fmt: skip
     assert {one["student"]: one["average"] for one in found["averages"]} == means
     bands = {"90 to 100": (90, 101), "80 to 90": (80, 90), "70 to 80": (70, 80), "60 to 70": (60, 70), "below 60": (0, 60)}
-    assert found["distribution"] == {
-        band: sum(low <= mean < high for mean in means.values()) for band, (low, high) in bands.items()
-    }
-    assert sum(found["distribution"].values()) == 30
+    assert found["distribution"] == [
+        {"band": band, "students": sum(low <= mean < high for mean in means.values())}
+        for band, (low, high) in bands.items()
+    ]
+    assert sum(one["students"] for one in found["distribution"]) == 30
     assert [one["student"] for one in found["support"]] == [name for name, mean in means.items() if mean < 60]
     assert found["topics"] == [
         {"subject": subject, "topic": topic, "average": rounded(scores("c-j3b", MIDTERM, topic=topic))}
@@ -234,3 +236,26 @@ def test_the_tools_file_names_the_document_the_loopback_host_and_the_entities() 
     assert school["auth"]["secret"] == "SCHOOL_TOKEN"
     entity = file["entities"]["class"]
     assert set(entity["args"]) <= set(tools()[entity["tool"]]["properties"])
+
+
+def json_blocks() -> list[Json]:
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", (SCHOOL / "README.md").read_text(), re.DOTALL)]
+
+
+async def test_what_the_readme_shows_is_what_there_is() -> None:
+    answer, report = json_blocks()
+
+    assert (await get("/classes/c-j3b/students", limit=1)).json() == answer
+    found = computed("class-report", class_id="c-j3b", term=MIDTERM, language="English")
+    assert {name: found[name] for name in report} == report
+
+
+def test_the_workflows_of_the_readmes_commands_take_the_inputs_that_it_gives() -> None:
+    commands = re.findall(r"headrace workflow run (\S+) ([^`]*)`", (SCHOOL / "README.md").read_text())
+
+    assert {name for name, _ in commands} == set(WORKFLOWS)
+    for name, options in commands:
+        given = dict(pair.split("=") for pair in re.findall(r"-i (\S+)", options))
+        schema = document(name)["inputs"]
+        assert set(schema["required"]) <= set(given) <= set(schema["properties"])
+        jsonschema.validate(given, schema)

@@ -216,13 +216,12 @@ def test_a_slot_begins_with_its_title_also_when_it_had_to_wait_or_was_begun_anew
 
 def test_the_items_of_a_map_are_told_when_they_end_and_counted() -> None:
     steps = [f"node:m[{at}]" for at in range(3)]
-    cut = {"type": "STEP_FINISHED", "stepName": steps[2], "metadata": {"done": False}}
     _, pieces = _play(
         {"type": "STEP_STARTED", "stepName": "node:m"},
         *({"type": "STEP_STARTED", "stepName": step} for step in steps),
         *({"type": "STEP_FINISHED", "stepName": step} for step in steps[:2]),
-        cut,
         {"type": "CUSTOM", "name": "headrace.gap", "value": {"step": steps[2], "code": "tool", "message": "away"}},
+        {"type": "STEP_FINISHED", "stepName": steps[2]},
         {"type": "STEP_FINISHED", "stepName": "node:m"},
     )
 
@@ -230,8 +229,8 @@ def test_the_items_of_a_map_are_told_when_they_end_and_counted() -> None:
         Piece(Kind.STAGE, "node:m"),
         Piece(Kind.DONE, "node:m[0]  3.00 s"),
         Piece(Kind.DONE, "node:m[1]  3.00 s"),
-        Piece(Kind.CUT, "node:m[2]  3.00 s"),
         Piece(Kind.GAP, "node:m[2] left a gap: tool: away"),
+        Piece(Kind.CUT, "node:m[2]  4.00 s"),
         Piece(Kind.DONE, "node:m  8.00 s  2 of 3 items"),
     ]
 
