@@ -15,12 +15,15 @@ PROTOS := $(shell find protos/headrace -name '*.proto')
 PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/tools/headrace_tools libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) operator/headrace_operator cli/headrace_cli
 
 ##@ Use
-.PHONY: help up down
+.PHONY: help up down school
 help: ## Show this text
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: install ## Start everything on this machine and ask one question (PORT=8080)
-	@$(BIN)/headrace up --port $(PORT)
+up: install ## Start everything on this machine and ask one question (PORT=8080 TOOLS=tools.yaml)
+	@$(BIN)/headrace up --port $(PORT) $(if $(TOOLS),--tools $(TOOLS))
+
+school: install ## Serve the example school and save its workflows, beside `make up TOOLS=examples/school/tools.yaml`
+	@$(BIN)/python -m examples.school
 
 down: ## Stop what `headrace up --detach` started
 	@$(BIN)/headrace down

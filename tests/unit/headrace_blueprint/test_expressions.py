@@ -234,3 +234,9 @@ def test_a_failing_function_writes_no_value_to_the_log(caplog: pytest.LogCapture
 
 def test_known_expressions_are_kept_up_to_a_limit() -> None:
     assert compile_expression.cache_info().maxsize == expressions.COMPILED
+
+
+def test_a_map_has_the_same_order_each_time_so_that_a_prompt_made_of_it_is_the_same() -> None:
+    expression = compile_expression('[{"b": 1, "a": {"d": 2, "c": 3}, "e": 4, "f": 5}]')
+
+    assert {str(evaluate(expression, {})) for _ in range(20)} == {"[{'a': {'c': 3, 'd': 2}, 'b': 1, 'e': 4, 'f': 5}]"}
