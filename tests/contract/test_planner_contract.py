@@ -94,13 +94,13 @@ async def test_validation_lists_every_fault_with_pointer_and_hint(stub: planner_
         "name": "x",
         "nodes": [
             {"id": "a", "kind": "compose", "promt": "x"},
-            {"id": "b", "kind": "branch", "cases": [{"when": "true", "then": ["a"]}]},
+            {"id": "b", "kind": "branch", "cases": [{"when": "true", "then": ["z"]}]},
             {"id": "c", "kind": "data", "tool": "calculater"},
         ],
         "output": "${nodes.d.output}",
     }
     found = {fault.pointer: fault for fault in await faults(stub, orjson.dumps(document))}
-    assert set(found) == {"/nodes/0/prompt", "/nodes/0/promt", "/nodes/1/kind", "/nodes/2/tool", "/output"}
+    assert set(found) == {"/nodes/0/prompt", "/nodes/0/promt", "/nodes/1/cases/0/then/0", "/nodes/2/tool", "/output"}
     assert found["/nodes/2/tool"].hint == "did you mean 'calculator'?"
 
 
