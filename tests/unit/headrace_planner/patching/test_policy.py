@@ -179,21 +179,20 @@ def test_any_change_of_any_page_is_valid_and_touches_only_what_it_must(data: st.
     for name, node in new.items():
         if name not in again and node["kind"] != "branch":
             assert node == old[name]
-    # Whatever runs again was asked for, or needs what differs.
+    # What runs again: what was asked for and written, and from changed data and inputs on all that needs it.
+    added = new.keys() - old.keys()
     asked = {slot.node for slot in of.layout if slot.slot in change.rewrite and slot.slot not in change.remove}
     writers = set().union(*(policy.writing(of, compile_plan(of.blueprint), name) for name in asked))
     changed = {name for name, value in patched.inputs.items() if of.inputs.get(name) != value}
-    reading = {name for name, node in new.items() if _mentions(node, changed)} if changed else set()
-    silent = {name for name in asked | writers | (new.keys() - old.keys()) if _writes(new[name])} - reading
-    for name in again - silent - asked - reading:
-        assert plan.needs[name] & (again - silent)
-    # All that needs changed data runs again.
-    for name in again - silent:
-        assert set(plan.dependents[name]) <= again
-    assert reading | asked | (new.keys() - old.keys()) <= again
+    differing = {name for name, node in new.items() if changed and _mentions(node, changed)}
+    differing |= {name for name in asked if not _writes(new[name])}
+    for name in plan.order:
+        if plan.needs[name] & differing:
+            differing.add(name)
+    assert again == asked | writers | added | differing
     # Slots are those of before without the removed ones, in their order, and the added ones.
-    assert kept - {slot.slot for slot in of.layout} == new.keys() - old.keys()
-    assert [slot for slot in patched.document["layout"] if slot["slot"] not in new.keys() - old.keys()] == [
+    assert kept - {slot.slot for slot in of.layout} == added
+    assert [slot for slot in patched.document["layout"] if slot["slot"] not in added] == [
         slot for slot in before["layout"] if slot["slot"] not in change.remove
     ]
     # What is no more was needed by removed slots alone, and nothing is lost without one.
