@@ -158,6 +158,21 @@ async def test_a_plan_calls_the_callers_tools_for_the_records_that_were_found(
     assert b"Class 3B" not in answer.blueprint
 
 
+async def test_of_two_hundred_tools_the_model_is_told_those_that_the_message_speaks_of(
+    stub: planner_pb2_grpc.PlannerServiceAsyncStub, models: ScriptedModels
+) -> None:
+    others = [
+        planner_pb2.ToolSpec(name=f"crm.tool{at}", description="Another. " * 20, input_schema=b'{"type":"object"}')
+        for at in range(199)
+    ]
+    message = "Grades of the class"
+    answer = await plan(stub, intent=router_pb2.INTENT_BUILD, tool_specs=[*others, GRADES], message=message)
+    assert answer.origin == planner_pb2.ORIGIN_MODEL
+    told = models.requests[0].messages[0].content
+    assert "school.grades {id}: Marks of a class." in told
+    assert 10 < told.count("crm.tool") < 16
+
+
 async def test_a_plan_made_before_says_so(models: ScriptedModels) -> None:
     kept = KeptPlans()
     origins = []

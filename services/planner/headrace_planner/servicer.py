@@ -12,14 +12,14 @@ from headrace_planner.patching.service import Patcher
 from headrace_planner.service import Planner
 
 INLINE_BYTES = 16 * 1024
-"""A larger blueprint is validated in a thread: the event loop goes on meanwhile."""
+"""A larger request is read in a thread: the event loop goes on while blueprints and tools' schemas are checked."""
 
 T = TypeVar("T")
 A = TypeVar("A")
 
 
 class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
-    """Decodes, calls `Planner` or `Patcher`, encodes. At most `threads` large blueprints are read at once; others wait."""
+    """Decodes, calls `Planner` or `Patcher`, encodes. At most `threads` large requests are read at once; others wait."""
 
     def __init__(self, planner: Planner, patcher: Patcher, *, threads: int = 1) -> None:
         self._planner = planner
@@ -30,14 +30,15 @@ class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
         self, request: planner_pb2.PlanRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> planner_pb2.PlanResponse:
         """Make a valid blueprint. Raises `InvalidArgument`."""
-        plan = await self._planner.plan(codec.decode_plan(request), budget_s=context.time_remaining())
+        asked = await self._read(codec.decode_plan, request, size=request.ByteSize())
+        plan = await self._planner.plan(asked, budget_s=context.time_remaining())
         return codec.encode_plan(plan)
 
     async def Patch(  # noqa: N802 - the contract's name
         self, request: planner_pb2.PatchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> planner_pb2.PatchResponse:
         """Change a page's blueprint. Raises `InvalidArgument`, `PatchUnclear` and `PatchTooLong`."""
-        asked = await self._read(codec.decode_patch, request, size=len(request.blueprint))
+        asked = await self._read(codec.decode_patch, request, size=request.ByteSize())
         return codec.encode_patch(await self._patcher.patch(asked, budget_s=context.time_remaining()))
 
     async def Validate(  # noqa: N802 - the contract's name

@@ -1,8 +1,10 @@
 """The tools of a plan: which there are, and which of many a model is told. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headrace_blueprint.schemas import properties
 from headrace_blueprint.tools import TOOLS, Tool
 
 from headrace_planner.model import Request
@@ -24,24 +26,27 @@ def allowed(request: Request) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
 
 
 def relevant(tools: Sequence[Tool], request: Request, *, most: int) -> tuple[Tool, ...]:
-    """At most so many tools: those that share most words with the message and with what it speaks of, the rest in order."""
+    """At most so many tools, in their order: those that share most words with the message and with what it speaks of.
+
+    A word counts the less the more tools have it: "of" and "the" say nothing.
+    """
     if len(tools) <= most:
         return tuple(tools)
-    asked = set(words(request.message)).union(*(words(entity.kind) for entity in request.entities))
-    ranked = sorted(range(len(tools)), key=lambda at: (-_score(tools[at], asked), at))
+    asked = _stems(" ".join([request.message, *(entity.kind for entity in request.entities)]))
+    names = [_stems(tool.name) & asked for tool in tools]
+    texts = [_stems(" ".join([tool.description, *properties(tool.input_schema)])) & asked for tool in tools]
+    having = Counter(word for name, text in zip(names, texts, strict=True) for word in name | text)
+    scores = [
+        sum((NAME_WEIGHT if word in name else 1) / having[word] for word in sorted(name | text))
+        for name, text in zip(names, texts, strict=True)
+    ]
+    ranked = sorted(range(len(tools)), key=lambda at: (-scores[at], at))
     return tuple(tools[at] for at in sorted(ranked[:most]))
 
 
 def schemas(tools: Sequence[Tool]) -> Mapping[str, Mapping[str, Any]]:
     """What `validation.validate` takes as `tools`."""
     return {tool.name: tool.input_schema for tool in tools}
-
-
-def _score(tool: Tool, asked: set[str]) -> int:
-    name = _stems(tool.name)
-    rest = _stems(" ".join([tool.description, *tool.input_schema.get("properties", ())])) - name
-    wanted = {_stem(word) for word in asked}
-    return NAME_WEIGHT * len(wanted & name) + len(wanted & rest)
 
 
 def _stems(text: str) -> set[str]:
