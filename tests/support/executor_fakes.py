@@ -14,7 +14,7 @@ from headrace_blueprint import expressions
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost
 from headrace_executor.model import ClaimedRun, Priority, RunKind, StepRecord
-from headrace_executor.ports import Found, Passage, Planned, Routed, Turn
+from headrace_executor.ports import Found, Passage, Patched, Planned, Routed, Turn
 from headrace_executor.runs.openings import Openings
 from headrace_llm.client import ChatRequest, Completion
 from headrace_llm.usage import ModelUsage, Usage
@@ -26,7 +26,7 @@ PAID = Usage({"fake": ModelUsage(llm_calls=1, prompt_tokens=10, completion_token
 def claimed(
     body: Mapping[str, Any], *, kind: RunKind = RunKind.CONVERSATION, attempt: int = 1, **changes: Any
 ) -> ClaimedRun:
-    """A run of a minute's life."""
+    """A run whose deadline is far away, on any clock."""
     run = ClaimedRun(
         run_id="r1",
         tenant_id="t1",
@@ -36,7 +36,7 @@ def claimed(
         attempt=attempt,
         fence=attempt,
         created_at=NOW,
-        deadline=NOW + timedelta(minutes=10),
+        deadline=NOW + timedelta(days=36_500),
         body=body,
     )
     return replace(run, **changes)
@@ -142,7 +142,8 @@ class FakeJournal:
         assert step not in {**self.log.steps, **self._unstored}, f"{step} was done twice"
         self.emit(*events)
         done_at = len(self.log.events) + len(self._pending)
-        self._unstored[step] = (StepRecord(orjson.loads(orjson.dumps(output)), usage), done_at)
+        self.steps[step] = StepRecord(orjson.loads(orjson.dumps(output)), usage)
+        self._unstored[step] = (self.steps[step], done_at)
 
     def _maybe_crash(self) -> None:
         self.checkpoints += 1
@@ -267,11 +268,20 @@ class FakeRouter:
 
 @dataclass
 class FakePlanner:
-    """Answers with one blueprint."""
+    """Answers with one blueprint, and to a change with `patched`."""
 
     blueprint: Any
     failures: list[Exception] = field(default_factory=list)
     calls: list[Mapping[str, Any]] = field(default_factory=list)
+    patched: Patched | None = None
+    changes: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def patch(self, run: ClaimedRun, **asked: Any) -> Patched:
+        self.changes.append(asked)
+        if self.failures:
+            raise self.failures.pop(0)
+        assert self.patched is not None
+        return self.patched
 
     async def plan(self, run: ClaimedRun, **asked: Any) -> Planned:
         self.calls.append(asked)

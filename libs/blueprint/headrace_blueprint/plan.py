@@ -4,10 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Literal
 
 from headrace_blueprint import references
 from headrace_blueprint.expressions import compile_expression
 from headrace_blueprint.model import Blueprint, Branch, Compute, Map, Node, NodeBase
+
+Phase = Literal["data", "compute", "compose"]
+
+PHASES: Mapping[str, Phase] = MappingProxyType(
+    {
+        "data": "data",
+        "retrieve": "data",
+        "flow": "data",
+        "compute": "compute",
+        "branch": "compute",
+        "compose": "compose",
+    }
+)
+"""The phase of each kind; a map has that of the node inside."""
 
 
 class Cycle(ValueError):
@@ -43,6 +58,21 @@ class Plan:
         for name in reversed(self.order):
             after[name] = set(self.dependents[name]).union(*(after[one] for one in self.dependents[name]))
         return MappingProxyType({name: len(after[name]) for name in self.order})
+
+    @cached_property
+    def guards(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node that branches guard: those branches. It runs when one of them chose it."""
+        found: dict[str, list[str]] = {}
+        for name, node in self.nodes.items():
+            for one in sorted(guarded(node)) if isinstance(node, Branch) else ():
+                found.setdefault(one, []).append(name)
+        return MappingProxyType({name: tuple(branches) for name, branches in found.items()})
+
+    @cached_property
+    def phase(self) -> Mapping[str, Phase]:
+        """For each node: the part of a page's making that it belongs to."""
+        kinds = {name: node.node.kind if isinstance(node, Map) else node.kind for name, node in self.nodes.items()}
+        return MappingProxyType({name: PHASES[kind] for name, kind in kinds.items()})
 
 
 def compile_plan(blueprint: Blueprint) -> Plan:

@@ -100,6 +100,11 @@ def queued(*, position: int, expected_wait_s: float, limited_by: Literal["slots"
     return custom("headrace.queued", {**value, "step": step} if step else value)
 
 
+def restarted(step: str, message_id: str) -> Event:
+    """Tell that a message is void; its step writes another one, or none."""
+    return custom("headrace.restarted", {"step": step, "message_id": message_id})
+
+
 def custom(name: str, value: Any) -> Event:
-    """One of our own: headrace.queued, headrace.intent, headrace.plan, headrace.restarted, headrace.usage."""
+    """One of our own: headrace.queued, .intent, .plan, .restarted, .skipped, .gap, .usage."""
     return {"type": "CUSTOM", "name": name, "value": value}

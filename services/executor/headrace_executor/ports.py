@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from headrace_blueprint.tools import Tool
 from headrace_llm.client import ChatRequest, Completion, Restarted, Wait
 from headrace_llm.usage import Usage
 
@@ -92,6 +93,33 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotView:
+    """A slot of a page as the planner is shown it."""
+
+    slot: str
+    title: str
+    node: str
+    preview: str
+    """The beginning of its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """The planner's answer to a sentence that changes a page."""
+
+    blueprint: Json
+    inputs: Json
+    nodes: tuple[str, ...]
+    """To run again."""
+    rewritten: tuple[str, ...]
+    """Slots whose earlier text is shown to the model that writes them anew."""
+    origin: str
+    """model, repaired or template."""
+    warnings: tuple[str, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One earlier message of the session."""
 
@@ -124,6 +152,22 @@ class Planner(Protocol):
         history: Sequence[Turn],
     ) -> Planned:
         """Make a valid blueprint for an intent."""
+
+    async def patch(
+        self,
+        run: ClaimedRun,
+        *,
+        blueprint: Json,
+        inputs: Json,
+        instruction: str,
+        slots: Sequence[SlotView],
+        model: str,
+        tools: Sequence[Tool],
+    ) -> Patched:
+        """Map a sentence to what of a page changes. `tools` are those beside the built-in ones.
+
+        Raises FailedPrecondition when the sentence concerns no slot.
+        """
 
 
 @dataclass(frozen=True, slots=True)

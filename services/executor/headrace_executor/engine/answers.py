@@ -1,16 +1,23 @@
 """What a run ends with, in docs/api.md's shapes. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import orjson
+from headrace_blueprint import references
 
-from headrace_executor.engine import page, passages
+from headrace_executor.engine import large, page, passages
 from headrace_executor.engine.execution import Executed
 from headrace_executor.model import Json, Outcome
 from headrace_executor.ports import Turn
 
 BUILDS = frozenset({"build", "patch"})
 """Intents whose answer is a blueprint. A change that names no page is planned as a new build."""
+
+MAX_GAPS = 200
+"""Gaps that an answer lists."""
+MAX_REPLY_CHARACTERS = 64 * 1024
+"""Longest message for the session; the whole is the output of the run's nodes."""
 
 
 def planned(intent: Json, blueprint: Json, warnings: Sequence[str]) -> Outcome:
@@ -30,25 +37,45 @@ def conversed(intent: Json, executed: Executed) -> Outcome:
     if kind in BUILDS:
         answer["blueprint"] = executed.plan.blueprint.to_json()
     if executed.plan.blueprint.layout:
-        answer["page"] = page.whole(executed.plan.blueprint, executed.outputs)
-    return Outcome(answer, reply)
+        answer["page"] = _page(executed)
+    if executed.gaps:
+        answer["gaps"] = _gaps(executed)
+    return Outcome(_fitted(answer, executed), reply)
 
 
 def paged(executed: Executed) -> Outcome:
     """A blueprint that was run as it was given."""
-    whole = page.whole(executed.plan.blueprint, executed.outputs)
-    return Outcome({"page": whole, "output": executed.output, "citations": citations(executed)})
+    answer = {
+        "page": _page(executed),
+        "output": executed.output,
+        "citations": citations(executed),
+        "gaps": _gaps(executed),
+    }
+    return Outcome(_fitted(answer, executed))
+
+
+def bounded(outcome: Outcome, *, max_bytes: int) -> Outcome:
+    """The outcome with its plan left to the step that has it, if that alone is too large."""
+    answer = outcome.output
+    if not isinstance(answer, Mapping) or not answer.get("blueprint"):
+        return outcome
+    return replace(outcome, output=large.fitted(answer, {("blueprint",): "plan"}, max_bytes=max_bytes))
 
 
 def citations(executed: Executed) -> Sequence[Mapping[str, Json]]:
+    """The passages that the run's searches found, in the order of the plan, as many as an answer has room for."""
+    left, shown = executed.limits.max_citations_bytes, []
+    for one in sources(executed):
+        left -= len(orjson.dumps(one))
+        if left < 0:
+            break
+        shown.append(one)
+    return shown
+
+
+def sources(executed: Executed) -> Sequence[Mapping[str, Json]]:
     """Every passage that the run's searches found, in the order of the plan."""
-    nodes = executed.plan.nodes
-    searches = [
-        executed.outputs[name]
-        for name, node in nodes.items()
-        if node.kind == "retrieve" or (node.kind == "data" and node.tool == "search")
-    ]
-    return passages.citations(searches)
+    return passages.citations(executed.searches)
 
 
 def rendered(history: Sequence[Turn], *, max_characters: int) -> str:
@@ -68,13 +95,35 @@ def _answer(intent: Json, reply: str) -> dict[str, Json]:
     return {"intent": intent, "reply": reply, "blueprint": None, "quiz": None, "citations": []}
 
 
+def _page(executed: Executed) -> Json:
+    return page.whole(executed.plan.blueprint, executed.outputs, executed.gaps, executed.page)
+
+
+def _gaps(executed: Executed) -> list[Json]:
+    return [{"step": gap.step, "code": gap.code, "message": gap.message} for gap in executed.gaps[:MAX_GAPS]]
+
+
+def _fitted(answer: dict[str, Json], executed: Executed) -> Json:
+    """The answer within its limit: the largest values are replaced, with the steps that have them."""
+    slots = answer.get("page", {}).get("slots", ())
+    steps: dict[tuple[str | int, ...], str] = {
+        ("page", "slots", index, "value"): f"node:{slot['node']}" for index, slot in enumerate(slots)
+    }
+    whole = references.parse(executed.plan.blueprint.output[2:-1]).node
+    steps |= {(name,): f"node:{whole}" for name in ("output", "quiz") if answer.get(name) is not None}
+    steps |= {(name,): "plan" for name in ("blueprint",) if answer.get(name) is not None}
+    return large.fitted(answer, steps, max_bytes=executed.limits.max_result_bytes)
+
+
 def _reply(executed: Executed) -> str:
     """The output when it is a text, else the page's texts under their titles, else the output's JSON."""
     if isinstance(executed.output, str):
-        return executed.output
-    slots = page.whole(executed.plan.blueprint, executed.outputs)["slots"]
-    texts = [f"## {slot['title']}\n\n{slot['value']}" for slot in slots if isinstance(slot["value"], str)]
-    return "\n\n".join(texts) or orjson.dumps(executed.output).decode()
+        text = executed.output
+    else:
+        slots = _page(executed)["slots"]
+        texts = [f"## {slot['title']}\n\n{slot['value']}" for slot in slots if isinstance(slot["value"], str)]
+        text = "\n\n".join(texts) or orjson.dumps(executed.output).decode()
+    return text if len(text) <= MAX_REPLY_CHARACTERS else f"{text[:MAX_REPLY_CHARACTERS]}…"
 
 
 def _questions(quiz: Json) -> str:

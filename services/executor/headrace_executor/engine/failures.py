@@ -1,11 +1,16 @@
-"""What a run fails with when a service or a model fails for good. Pure: errors in, `RunFailed` out."""
+"""What a run fails with when a service, a model or a node fails for good. Pure: errors in, `RunFailed` out."""
+
+from collections.abc import Iterator
 
 from headrace_llm.errors import BudgetSpent
 from headrace_runtime import errors
+from headrace_tools.errors import ToolFailed
 
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 
+MAX_GAP_CHARACTERS = 500
+"""Longest message of a gap."""
 _PROVIDER = "PROVIDER_"
 """How the reasons of a model provider's own failures begin."""
 
@@ -40,7 +45,54 @@ def from_service(error: errors.ServiceError, *, part: str, invalid: FailureCode 
             return RunFailed(FailureCode.INTERNAL, f"{name} failed ({error.code.name}); its log has this run's request id.")
 
 
-def at_node(failure: RunFailed, node: str) -> RunFailed:
-    """The same failure, naming the node that it happened at."""
+class RunOver(RunFailed):
+    """A limit of the whole run is reached: no retry and no `on_error` gets past it."""
+
+    def __init__(self, code: FailureCode, message: str, *, names_node: bool = False) -> None:
+        super().__init__(code, message)
+        self.names_node = names_node
+
+
+class NodeFailed(RunFailed):
+    """A failure that names its node already."""
+
+
+def at_node(failure: RunFailed, path: str) -> RunFailed:
+    """The same failure, naming the node that it happened at; the innermost of nodes inside each other stays."""
     why = failure.failure
-    return RunFailed(why.code, f"Node {node!r}: {why.message}", retry_after_s=why.retry_after_s)
+    if isinstance(failure, NodeFailed) or (isinstance(failure, RunOver) and failure.names_node):
+        return failure
+    if isinstance(failure, RunOver):
+        return RunOver(why.code, f"Node {path!r}: {why.message}", names_node=True)
+    return NodeFailed(why.code, f"Node {path!r}: {why.message}", retry_after_s=why.retry_after_s)
+
+
+def not_repeated(failure: RunFailed, *, budget: int) -> RunFailed:
+    """The same failure, which would have been tried again if the run had retries left."""
+    why = failure.failure
+    text = f"{why.message} It was not tried again: the run's retries, {budget} in all nodes (retry_budget), are spent."
+    return type(failure)(why.code, text, retry_after_s=why.retry_after_s)
+
+
+def late() -> RunOver:
+    """The run's own deadline has come, whatever node was under way."""
+    return RunOver(FailureCode.DEADLINE, "the run was not done by its deadline; submit a smaller one", names_node=True)
+
+
+def may_pass(failure: RunFailed, *, asked: bool) -> bool:
+    """Whether another attempt at a node may succeed. Unless a policy asked for more, only what was away is tried again."""
+    if isinstance(failure, RunOver) or failure.failure.code is FailureCode.INVALID_BLUEPRINT:
+        return False
+    causes = list(_causes(failure))
+    if any(isinstance(cause, errors.FailedPrecondition) for cause in causes):
+        return False
+    if any(isinstance(cause, ToolFailed) and not cause.passes for cause in causes):
+        return False
+    return asked or any(isinstance(cause, errors.Unavailable) for cause in causes)
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    cause = failure.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 
 def _timeouts() -> Mapping[str, float]:
-    return {"data": 30.0, "retrieve": 60.0, "compute": 10.0, "compose": 120.0}
+    return {"data": 30.0, "retrieve": 60.0, "compute": 10.0, "branch": 10.0, "compose": 120.0}
 
 
 def _attempts() -> Mapping[str, int]:
-    return {"data": 1, "retrieve": 1, "compute": 1, "compose": 2}
+    return {"compose": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,24 @@ class Limits:
     """Limits of one run. Seconds end in `_s`, sizes in JSON bytes in `_bytes`."""
 
     max_parallel_nodes: int = 8
-    """Nodes of one run that are worked on at once."""
+    """Nodes of one run that are worked on at once, items of maps and nodes of flows included."""
+    max_parallel_nodes_per_replica: int = 64
+    """The same of all runs of a process."""
+    max_run_nodes: int = 1000
+    """Nodes that a run may begin, items of maps and nodes of flows included."""
+    max_flow_depth: int = 4
+    """How deep flows may be inside each other."""
+    max_flows: int = 32
+    """Saved workflows that one run may use."""
+    retry_budget: int = 20
+    """Attempts after the first that one owner of a run makes at all its nodes together."""
     history_turns: int = 8
     """Earlier messages that the router, the planner and prompts see."""
     history_characters: int = 16_000
     """Characters of `inputs.history`; the oldest turns go first."""
     history_deadline_s: float = 10.0
+    store_deadline_s: float = 10.0
+    """How long reading a workflow, or reading and saving a page, may take, retries included."""
     route_deadline_s: float = 60.0
     """How long the router may be away, retries included: a killed service is back within seconds."""
     plan_deadline_s: float = 180.0
@@ -31,20 +43,24 @@ class Limits:
     ingest_deadline_s: float = 900.0
     """Reading a document asks a model once per chunk, and waits while another writer has the workspace."""
     node_timeout_s: Mapping[str, float] = field(default_factory=_timeouts)
-    """Seconds of one attempt at a node that names none, by kind."""
+    """Seconds of one attempt at a node that names none, by kind; map and flow have what is left to the run."""
     max_node_timeout_s: float = 600.0
     default_attempts: Mapping[str, int] = field(default_factory=_attempts)
-    """Attempts at a node that has no retry policy, by kind. A model's stream that broke off is begun anew once."""
+    """Attempts at a node that has no retry policy, by kind, else 1. A model's stream that broke off is begun anew once."""
     default_backoff_s: float = 1.0
     max_node_attempts: int = 5
     max_node_backoff_s: float = 30.0
     max_prompt_bytes: int = 1024 * 1024
-    max_output_bytes: int = 256 * 1024
+    max_output_bytes: int = 1024 * 1024
     """Largest output of one node."""
     max_run_bytes: int = 4 * 1024 * 1024
-    """Largest sum of a run's outputs: they are held in memory and end in one gRPC answer."""
+    """Largest sum of a run's outputs, a map's list beside its items: they are held in memory."""
     max_event_bytes: int = 64 * 1024
-    """Largest value inside one event; a larger one is replaced by its size and its beginning."""
+    """Largest value inside one event; a larger one is replaced by its size, its beginning and the step that has it."""
+    max_result_bytes: int = 1024 * 1024
+    """Largest output of a run; its largest values are replaced in the same way until it fits."""
+    max_citations_bytes: int = 256 * 1024
+    """Passages that a run's output cites; the rest is in the outputs of the searches' steps."""
     notice_s: float = 2.0
     """A step waits so long for the quota before its readers hear of it, and they hear of waits no more often."""
     max_inline_cel_bytes: int = 16 * 1024

@@ -1,25 +1,30 @@
 """Takes a claimed run to its end: which steps each kind of run has, and what they pass on. Implements `ports.Pipeline`.
 
-    conversation, quiz   route → plan → node:ID …
+    conversation, quiz   route → plan → flows → node:ID … → page
     workflow             plan
-    page                 node:ID …
+    page                 flows → node:ID … → page
+    patch                plan → node:ID … → page
     document             ingest
 
 Every step is recorded when it is done and is never done again, so a run that is taken over goes on where it was.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from headrace_blueprint.plan import Plan
+from headrace_blueprint.validation import Tools
 from headrace_runtime import telemetry
+from headrace_tools.ports import NoTools, Toolbox
 from opentelemetry import context, propagate
 
 from headrace_executor import events
-from headrace_executor.engine import answers, page, requests, retrying
-from headrace_executor.engine.execution import Executed, execute
+from headrace_executor.engine import answers, catalog, page, pages, requests, retrying
+from headrace_executor.engine.changes import Changes
+from headrace_executor.engine.execution import Executed
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.engine.notices import Notices
@@ -28,7 +33,19 @@ from headrace_executor.engine.retrying import Sleep
 from headrace_executor.engine.steps import Done, once, tracer
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json, Outcome, RunKind
-from headrace_executor.ports import Cel, Journal, Models, Planner, Rag, Router, Sessions, Turn, Waits
+from headrace_executor.ports import (
+    Cel,
+    Journal,
+    Models,
+    Pages,
+    Planner,
+    Rag,
+    Router,
+    Sessions,
+    Turn,
+    Waits,
+    Workflows,
+)
 
 T = TypeVar("T")
 
@@ -50,9 +67,13 @@ class RunPipeline:
         sessions: Sessions,
         cel: Cel,
         waits: Waits | None = None,
+        toolbox: Toolbox | None = None,
+        workflows: Workflows | None = None,
+        pages: Pages | None = None,
         limits: Limits | None = None,
         now: Callable[[], datetime] = _utc_now,
         sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._router = router
         self._planner = planner
@@ -60,27 +81,38 @@ class RunPipeline:
         self._sessions = sessions
         self._waits = waits
         self._limits = limits or Limits()
-        self._parts = Parts(rag, models, cel, now, self._limits, sleep)
+        self._parts = Parts(
+            rag,
+            models,
+            cel,
+            now,
+            self._limits,
+            sleep,
+            toolbox or NoTools(),
+            workflows,
+            pages,
+            jitter,
+            asyncio.Semaphore(self._limits.max_parallel_nodes_per_replica),
+        )
+        self._changes = Changes(planner, self._parts, self._asked)
         self._kinds: Mapping[RunKind, Callable[[Journal], Awaitable[Outcome]]] = {
             RunKind.CONVERSATION: self._conversation,
             RunKind.QUIZ: self._quiz,
             RunKind.WORKFLOW: self._workflow,
             RunKind.PAGE: self._page,
+            RunKind.PATCH: self._patch,
             RunKind.DOCUMENT: self._document,
         }
 
     async def run(self, journal: Journal) -> Outcome:
         """Do what is left of a run. Raises `RunFailed`. The run's deadline is the caller's, who cancels."""
         run = journal.run
-        do = self._kinds.get(run.kind)
-        if do is None:
-            text = f"Runs of the kind {run.kind.value} are not supported yet; submit the whole page again instead."
-            raise RunFailed(FailureCode.INTERNAL, text)
+        do = self._kinds[run.kind]
         parent = propagate.extract({"traceparent": run.traceparent}) if run.traceparent else None
         token = context.attach(parent) if parent is not None else None
         try:
             with telemetry.span(tracer, f"run {run.kind.value}", attributes={"headrace.run_id": run.run_id}):
-                return await do(journal)
+                return answers.bounded(await do(journal), max_bytes=self._limits.max_result_bytes)
         finally:
             if token is not None:
                 context.detach(token)
@@ -94,6 +126,8 @@ class RunPipeline:
     async def _answer(self, journal: Journal, request: Conversation) -> Outcome:
         history = request.history[-self._limits.history_turns :] or await self._history(journal)
         intent = await once(journal, "route", lambda: self._route(journal, request, history))
+        if intent["kind"] == "patch" and (changed := await self._changes.newest(journal, request)) is not None:
+            return answers.conversed(intent, changed)
         builds = intent["kind"] in answers.BUILDS
         planned = await once(
             journal, "plan", lambda: self._plan(journal, request, "build" if builds else intent["kind"], history)
@@ -118,14 +152,23 @@ class RunPipeline:
 
     async def _page(self, journal: Journal) -> Outcome:
         body = journal.run.body
-        plan = requests.compiled(body.get("blueprint"))
-        return answers.paged(await self._execute(journal, plan, requests.inputs(plan, body.get("inputs"))))
+        plan = requests.compiled(body.get("blueprint"), tools=self._tools(journal))
+        inputs = requests.inputs(plan, body.get("inputs"))
+        return answers.paged(await self._execute(journal, plan, inputs, workflow_id=str(body.get("workflow_id") or "")))
+
+    async def _patch(self, journal: Journal) -> Outcome:
+        return answers.paged(await self._changes.requested(journal, requests.patch(journal.run.body)))
 
     async def _document(self, journal: Journal) -> Outcome:
         return Outcome({"document": await once(journal, "ingest", lambda: self._ingest(journal))})
 
-    async def _execute(self, journal: Journal, plan: Plan, inputs: Mapping[str, Json]) -> Executed:
-        return await execute(journal, plan, inputs=inputs, parts=self._parts)
+    async def _execute(
+        self, journal: Journal, plan: Plan, inputs: Mapping[str, Json], *, workflow_id: str = ""
+    ) -> Executed:
+        return await pages.made(journal, plan, inputs=inputs, parts=self._parts, workflow_id=workflow_id)
+
+    def _tools(self, journal: Journal) -> Tools:
+        return catalog.schemas(self._parts.toolbox, journal.run.tenant_id)
 
     async def _history(self, journal: Journal) -> Sequence[Turn]:
         return await retrying.until_deadline(
@@ -136,10 +179,17 @@ class RunPipeline:
         )
 
     async def _asked(
-        self, journal: Journal, step: str, ask: Callable[[], Awaitable[T]], *, part: str, deadline_s: float
+        self,
+        journal: Journal,
+        step: str,
+        ask: Callable[[], Awaitable[T]],
+        *,
+        part: str,
+        deadline_s: float,
+        invalid: FailureCode = FailureCode.INTERNAL,
     ) -> T:
         """Ask another service for a step's work; readers hear when that waits for the quota. Raises `RunFailed`."""
-        work = retrying.until_deadline(ask, part=part, deadline_s=deadline_s, sleep=self._parts.sleep)
+        work = retrying.until_deadline(ask, part=part, deadline_s=deadline_s, invalid=invalid, sleep=self._parts.sleep)
         return await Notices(journal, quiet_s=self._limits.notice_s).during(step, work, self._waits)
 
     async def _route(self, journal: Journal, request: Conversation, history: Sequence[Turn]) -> Done:

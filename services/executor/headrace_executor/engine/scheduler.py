@@ -2,19 +2,25 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from typing import Generic, TypeVar
 
-Work = Callable[[str], Awaitable[None]]
+K = TypeVar("K", bound=Hashable)
 
 
 async def run_graph(
-    needs: Mapping[str, Collection[str]], work: Work, *, finished: Collection[str] = (), max_parallel: int = 8
+    needs: Mapping[K, Collection[K]],
+    work: Callable[[K], Awaitable[None]],
+    *,
+    finished: Collection[K] = (),
+    max_parallel: int | None = None,
 ) -> None:
     """Await `work(id)` once for each id of `needs` that is not `finished`.
 
     Each starts as soon as all that it needs has finished, in the order of `needs` among those that wait for a place, and
-    at most `max_parallel` are under way at once. The first to raise cancels the others, and its exception is raised when
-    they have ended; cancelling the caller cancels them all. `needs` must have no cycle and name only its own ids.
+    at most `max_parallel` are under way at once, without it any number. The first to raise cancels the others, and its
+    exception is raised when they have ended; cancelling the caller cancels them all. What is not finished must have no
+    cycle and need only ids of `needs`.
     """
     schedule = _Schedule(needs, work, finished, max_parallel)
     try:
@@ -24,19 +30,23 @@ async def run_graph(
         raise (schedule.first or failures) from None
 
 
-class _Schedule:
+class _Schedule(Generic[K]):
     """One call of `run_graph`."""
 
     def __init__(
-        self, needs: Mapping[str, Collection[str]], work: Work, finished: Collection[str], max_parallel: int
+        self,
+        needs: Mapping[K, Collection[K]],
+        work: Callable[[K], Awaitable[None]],
+        finished: Collection[K],
+        max_parallel: int | None,
     ) -> None:
         self.first: Exception | None = None
         """The first exception of a node."""
         self._work = work
-        self._free = max_parallel
+        self._free = len(needs) if max_parallel is None else max_parallel
         left = {node: {need for need in needs[node] if need not in finished} for node in needs if node not in finished}
         self._missing = {node: len(wanted) for node, wanted in left.items()}
-        self._dependents: dict[str, list[str]] = {}
+        self._dependents: dict[K, list[K]] = {}
         for node, wanted in left.items():
             for need in wanted:
                 self._dependents.setdefault(need, []).append(node)
@@ -47,9 +57,9 @@ class _Schedule:
         while self._ready and self._free:
             node = self._ready.popleft()
             self._free -= 1
-            group.create_task(self._one(node, group), name=node)
+            group.create_task(self._one(node, group), name=str(node))
 
-    async def _one(self, node: str, group: asyncio.TaskGroup) -> None:
+    async def _one(self, node: K, group: asyncio.TaskGroup) -> None:
         try:
             await self._work(node)
         except Exception as error:

@@ -1,6 +1,6 @@
 """Steps of a run: each is done once, whoever owns the run, and is one span of its trace."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headrace_llm.usage import Usage
@@ -10,6 +10,9 @@ from opentelemetry import trace
 from headrace_executor import events
 from headrace_executor.model import Json
 from headrace_executor.ports import Event, Journal
+
+GAP = "gap:"
+"""Begins the name of the record beside a step that left a gap: {code, message}. It is no step of its own."""
 
 tracer = trace.get_tracer("headrace_executor")
 
@@ -22,6 +25,10 @@ class Done:
     usage: Usage = field(default_factory=Usage)
     events: Sequence[Event] = ()
     """Committed with the step, before its STEP_FINISHED: a reader has them exactly when the step is done."""
+    after: Sequence[Event] = ()
+    """Committed with it, behind its STEP_FINISHED."""
+    beside: Mapping[str, Json] = field(default_factory=dict)
+    """Further records that are stored with it or not at all, by their names."""
 
 
 async def once(journal: Journal, step: str, action: Callable[[], Awaitable[Done]]) -> Json:
@@ -35,7 +42,9 @@ async def once(journal: Journal, step: str, action: Callable[[], Awaitable[Done]
     journal.emit(events.step_started(step))
     with telemetry.span(tracer, step):
         done = await action()
-        last = (*done.events, events.step_finished(step))
+        last = (*done.events, events.step_finished(step), *done.after)
+        for name, value in done.beside.items():  # no await is in between: one flush takes them all
+            journal.record(name, value, usage=Usage())
         if done.usage.models:
             await journal.checkpoint(step, done.output, usage=done.usage, events=last)
         else:

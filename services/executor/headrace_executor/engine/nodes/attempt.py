@@ -1,22 +1,27 @@
 """One attempt at one node: what a kind's module is given, and what it gives back."""
 
 import asyncio
+import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from headrace_blueprint import references
+from headrace_blueprint.plan import Plan
 from headrace_llm.client import Wait
 from headrace_llm.usage import Bill
+from headrace_tools.ports import NoTools, Toolbox
 
 from headrace_executor import events
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.retrying import Sleep
+from headrace_executor.engine.rewriting import Rewrite
 from headrace_executor.engine.scope import Scope
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import ClaimedRun, FailureCode, Json
-from headrace_executor.ports import Cel, Event, Journal, Models, Rag
+from headrace_executor.ports import Cel, Event, Journal, Models, Pages, Rag, Workflows
 
 J = TypeVar("J")
 
@@ -32,6 +37,15 @@ class Parts:
     """The wall clock, in UTC."""
     limits: Limits = field(default_factory=Limits)
     sleep: Sleep = asyncio.sleep
+    toolbox: Toolbox = field(default_factory=NoTools)
+    workflows: Workflows | None = None
+    """None: there are no saved workflows."""
+    pages: Pages | None = None
+    """None: pages are not kept."""
+    jitter: Callable[[], float] = random.random
+    """From 0 to 1: how much of the second half of a back-off is waited."""
+    replica: asyncio.Semaphore | None = None
+    """Places for nodes of all runs of this process; None for a run that shares none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,22 @@ class Result:
     events: Sequence[Event] = ()
 
 
+class Inside(Protocol):
+    """What is inside a map or a flow, as their modules run it."""
+
+    def expect(self, items: Sequence[Json]) -> None:
+        """Prepare for a map's items: count them, and show readers the places that they fill. Raises `RunFailed`."""
+
+    async def item(self, index: int, value: Json) -> Json:
+        """Run the node inside a map for one item and return its output. Raises `RunFailed`."""
+
+    def workflow(self, workflow_id: str) -> Plan:
+        """The revision of a saved workflow that the run uses."""
+
+    async def flow(self, plan: Plan, inputs: Mapping[str, Json]) -> Json:
+        """Run a workflow as this node and return its output. Raises `RunFailed`."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """One attempt of this owner at one node."""
@@ -50,10 +80,12 @@ class Attempt:
     parts: Parts
     scope: Scope
     node: str
+    """Its path: ID, MAP[3] for an item, FLOW/ID inside a flow."""
     needs: frozenset[str]
     number: int
     """1 for this owner's first."""
     timeout_s: float
+    """Of the whole attempt, and no more than is left to the run."""
     unblocks: int = 0
     """How many nodes wait for this one, directly or not."""
     on_wait: Callable[[Wait], None] | None = None
@@ -64,6 +96,12 @@ class Attempt:
     """The text message that is open, "" for none."""
     restarts: int = 0
     """How often its message was begun anew because a model failed in the middle of it."""
+    ends_at: float = math.inf
+    """When its time is over, on the event loop's clock."""
+    rewrite: Rewrite | None = None
+    """What a compose node's model writes anew."""
+    inside: Inside | None = None
+    """Of a map or a flow."""
 
     @property
     def run(self) -> ClaimedRun:
@@ -74,6 +112,11 @@ class Attempt:
     def step(self) -> str:
         """The node's step."""
         return f"node:{self.node}"
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left of it, never less than 0: the deadline of whatever it calls."""
+        return max(0.0, min(self.timeout_s, self.ends_at - asyncio.get_running_loop().time()))
 
     @property
     def unique_id(self) -> str:

@@ -10,7 +10,7 @@ from headrace_llm.errors import InvalidAnswer
 from headrace_runtime import errors
 
 from headrace_executor import events
-from headrace_executor.engine import failures
+from headrace_executor.engine import failures, rewriting
 from headrace_executor.engine.nodes.attempt import Attempt, Result
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
@@ -27,7 +27,7 @@ async def run(attempt: Attempt, node: Compose) -> Result:
     limit = attempt.parts.limits.max_prompt_bytes
     if len(prompt.encode()) > limit:
         raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"the prompt has more than {limit} bytes; refer to less.")
-    messages = (Message("user", prompt),)
+    messages = rewriting.messages(prompt, attempt.rewrite)
     try:
         return await (_text(attempt, node, messages) if node.schema_ is None else _json(attempt, node, messages))
     except errors.ServiceError as error:
