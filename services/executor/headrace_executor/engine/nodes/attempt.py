@@ -1,6 +1,7 @@
 """One attempt at one node: what a kind's module is given, and what it gives back."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import TypeVar
 from headrace_blueprint import references
 from headrace_llm.client import Wait
 from headrace_llm.usage import Bill
+from headrace_tools.ports import NoTools, Toolbox
 
 from headrace_executor import events
 from headrace_executor.engine.limits import Limits
@@ -32,6 +34,8 @@ class Parts:
     """The wall clock, in UTC."""
     limits: Limits = field(default_factory=Limits)
     sleep: Sleep = asyncio.sleep
+    toolbox: Toolbox = field(default_factory=NoTools)
+    """The connectors' tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,9 @@ class Attempt:
     message_id: str = ""
     """The text message that is open, "" for none."""
     restarts: int = 0
-    """How often its message was begun anew because a model failed in the middle of it."""
+    """How many messages it has begun before: a model failed in the middle of one, or called tools after it."""
+    began_s: float = field(default_factory=time.monotonic)
+    """When it began, on the monotonic clock."""
 
     @property
     def run(self) -> ClaimedRun:
@@ -84,6 +90,12 @@ class Attempt:
         if self.number > 1:
             return f"{name}:{self.run.attempt}.{self.number}"
         return f"{name}:{self.run.attempt}" if self.run.attempt > 1 else name
+
+    def left_s(self) -> float:
+        """Seconds that are left of the attempt and of the run; 0 when one of them is over."""
+        attempt_s = self.timeout_s - (time.monotonic() - self.began_s)
+        run_s = (self.run.deadline - self.parts.now()).total_seconds()
+        return max(0.0, min(attempt_s, run_s))
 
     def seen(self) -> Mapping[str, Json]:
         """What the node may refer to."""
@@ -107,6 +119,15 @@ class Attempt:
         self.message_id = self.unique_id
         self.journal.emit(events.text_start(self.message_id))
         return self.message_id
+
+    def close_message(self) -> Sequence[Event]:
+        """What closes the open message, for the caller to record; none when none is open. The next one has another id."""
+        if not self.message_id:
+            return ()
+        closing = (events.text_end(self.message_id),)
+        self.message_id = ""
+        self.restarts += 1
+        return closing
 
     def begin_message_anew(self) -> str:
         """Close the open message, say that it is void, begin another one and return its id."""

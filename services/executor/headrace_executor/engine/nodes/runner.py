@@ -13,6 +13,7 @@ from headrace_blueprint.model import Node
 from headrace_blueprint.plan import Plan
 from headrace_llm.usage import Bill
 from headrace_runtime import errors
+from headrace_tools.errors import ToolFailed
 
 from headrace_executor import events
 from headrace_executor.engine import failures, page, steps
@@ -101,14 +102,16 @@ class NodeRunner:
             try:
                 return await self._once(attempt, node)
             except RunFailed as failure:
-                if number == attempts or not _may_pass(failure, asked=node.retry is not None):
+                pause_s = _asked_pause_s(failure)
+                passes = _may_pass(failure, asked=node.retry is not None) and pause_s <= attempt.timeout_s
+                if number == attempts or not passes:
                     raise
                 if attempt.message_id:
                     gone = {"step": attempt.step, "message_id": attempt.message_id}
                     self._journal.emit(events.custom("headrace.restarted", gone))
             NODE_RETRIES.labels(node.kind).inc()
             log.info("node_retried", node=node.id, kind=node.kind, attempt=number)
-            await self._parts.sleep(min(backoff * 2 ** (number - 1), limits.max_node_backoff_s))
+            await self._parts.sleep(max(pause_s, min(backoff * 2 ** (number - 1), limits.max_node_backoff_s)))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _once(self, attempt: Attempt, node: Node) -> Result:
@@ -136,6 +139,14 @@ class NodeRunner:
 def _may_pass(failure: RunFailed, *, asked: bool) -> bool:
     """Whether another attempt may succeed. Unless a policy asked for more, only what was away is tried again."""
     cause = failure.__cause__
+    if isinstance(cause, ToolFailed):
+        return cause.passes
     if failure.failure.code is FailureCode.INVALID_BLUEPRINT or isinstance(cause, errors.FailedPrecondition):
         return False
     return asked or isinstance(cause, errors.Unavailable)
+
+
+def _asked_pause_s(failure: RunFailed) -> float:
+    """How long a tool has asked to be left alone."""
+    cause = failure.__cause__
+    return (cause.retry_after_s or 0.0) if isinstance(cause, ToolFailed) else 0.0
