@@ -142,7 +142,8 @@ class FakeJournal:
         assert step not in {**self.log.steps, **self._unstored}, f"{step} was done twice"
         self.emit(*events)
         done_at = len(self.log.events) + len(self._pending)
-        self._unstored[step] = (StepRecord(orjson.loads(orjson.dumps(output)), usage), done_at)
+        self.steps[step] = StepRecord(orjson.loads(orjson.dumps(output)), usage)
+        self._unstored[step] = (self.steps[step], done_at)
 
     def _maybe_crash(self) -> None:
         self.checkpoints += 1

@@ -175,6 +175,7 @@ async def test_an_attempt_that_is_repeated_goes_on_after_the_rounds_that_were_pa
     done, journal = await run(models, toolbox)
     assert done.output == "fine"
     assert (len(models.requests), len(toolbox.calls)) == (3, 1)
+    assert shown(models.requests[2]) == shown(models.requests[1]) == ['{"mean":2.5}']
     legal(journal)
 
 
@@ -183,7 +184,6 @@ async def test_a_round_that_fails_is_the_runs_cost() -> None:
     journal = FakeJournal(claimed({}))
     models = ScriptedModels([wish(("school__grades", {"class_id": "c1"})), broken, broken])
     await fails(models, box(), journal=journal)
-    assert journal.steps.keys() == set()
     assert journal.log.steps["node:a#1"].usage == PAID
     assert journal.lost_usage.total.llm_calls == 1
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import grpc
 import orjson
 from headrace.planner.v1 import planner_pb2, planner_pb2_grpc
+from headrace_blueprint.tools import Tool
 from headrace_llm.usage import Usage
 from headrace_runtime import channels, errors
 
 from headrace_executor.adapters.router_client import INTENTS, turns
 from headrace_executor.model import ClaimedRun
-from headrace_executor.ports import Planned, Turn
+from headrace_executor.ports import Entity, Planned, Turn
 
 ATTEMPT_S = 120.0
 """Deadline of one call: a plan and two repairs by a slow model."""
@@ -20,6 +21,7 @@ _ORIGINS = {
     planner_pb2.ORIGIN_MODEL: "model",
     planner_pb2.ORIGIN_REPAIRED: "repaired",
     planner_pb2.ORIGIN_TEMPLATE: "template",
+    planner_pb2.ORIGIN_REUSED: "reused",
 }
 
 
@@ -41,6 +43,8 @@ class PlannerClient:
         tools: Sequence[str],
         sources: Sequence[str],
         history: Sequence[Turn],
+        tool_specs: Sequence[Tool] = (),
+        entities: Sequence[Entity] = (),
     ) -> Planned:
         """Make a blueprint for an intent."""
         request = planner_pb2.PlanRequest(
@@ -53,6 +57,10 @@ class PlannerClient:
             sources=sources,
             history=turns(history),
             context=run.call_context.to_proto(),
+            tool_specs=[_spec(tool) for tool in tool_specs],
+            entities=[
+                planner_pb2.Entity(kind=one.kind, id=orjson.dumps(one.id), name=one.name, text=one.text) for one in entities
+            ],
         )
         answer = await channels.unary(self._stub.Plan, request, timeout_s=self._attempt_s, wait_for_ready=True)
         try:
@@ -61,3 +69,8 @@ class PlannerClient:
             raise errors.InternalError("the planner answered with a blueprint that is not JSON") from error
         origin = _ORIGINS.get(answer.origin, "builtin")
         return Planned(blueprint, origin, tuple(answer.warnings), Usage.from_proto(answer.usage))
+
+
+def _spec(tool: Tool) -> planner_pb2.ToolSpec:
+    schema = orjson.dumps(tool.input_schema, default=dict)
+    return planner_pb2.ToolSpec(name=tool.name, description=tool.description, input_schema=schema)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from headrace_executor.engine import page, passages
+from headrace_executor.engine import clarifications, page, passages
 from headrace_executor.engine.execution import Executed
 from headrace_executor.model import Json, Outcome
 from headrace_executor.ports import Turn
@@ -13,11 +13,28 @@ BUILDS = frozenset({"build", "patch"})
 """Intents whose answer is a blueprint. A change that names no page is planned as a new build."""
 
 
+GIVEN_UP = "All right, nothing was done. Tell me when you want to go on."
+"""The reply to an answer that gives a question up."""
+
+
 def planned(intent: Json, blueprint: Json, warnings: Sequence[str]) -> Outcome:
     """A conversation whose build was planned and is not to be run."""
     name = blueprint.get("name", "")
     reply = f"Here is the plan “{name}” with {len(blueprint['nodes'])} steps."
     return Outcome({**_answer(intent, reply), "blueprint": blueprint, "warnings": list(warnings)}, reply)
+
+
+def asked(intent: Json, interrupts: Sequence[Json], warnings: Sequence[str]) -> Outcome:
+    """A run that cannot go on before something is answered; a workflow's has no intent."""
+    reply = clarifications.reply(interrupts)
+    output = {**_answer(intent, reply), "interrupts": list(interrupts), "warnings": list(warnings)}
+    return Outcome(output, reply, interrupts)
+
+
+def given_up(kind: str) -> Outcome:
+    """A conversation whose question was not to be answered."""
+    intent = {"kind": kind, "confidence": 1.0, "decided_by": "rules"}
+    return Outcome(_answer(intent, GIVEN_UP), GIVEN_UP)
 
 
 def conversed(intent: Json, executed: Executed) -> Outcome:

@@ -136,7 +136,7 @@ async def make(
 
     `call_id` is the same whenever the call is made again. Raises `ToolFailed`, and `RunFailed` for a search that fails.
     """
-    deadline_s = min(attempt.left_s(), at_most_s)
+    deadline_s = min(attempt.left_s, at_most_s)
     started = clock.perf_counter()
     outcome = "cancelled"
     try:

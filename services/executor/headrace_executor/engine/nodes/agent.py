@@ -32,9 +32,9 @@ NO_ROOM = "there is no room for this result; answer with what you have"
 _FORM = "\n\nWhen you are done with the tools, answer with one JSON value that satisfies this JSON Schema:\n"
 
 
-async def run(attempt: Attempt, node: Compose, prompt: str) -> Result:
+async def run(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> Result:
     """What the model answers once it has called what it wanted. Raises `RunFailed`, and what the model's client raises."""
-    return await _Loop(attempt, node, prompt).run()
+    return await _Loop(attempt, node).run(messages)
 
 
 @dataclass(slots=True)
@@ -43,7 +43,6 @@ class _Loop:
 
     attempt: Attempt
     node: Compose
-    prompt: str
     functions: Mapping[str, ToolEntry] = field(default_factory=dict)
     made: dict[tuple[str, bytes], int] = field(default_factory=dict)
     """How often each call was wished, by function and arguments."""
@@ -52,12 +51,13 @@ class _Loop:
     parent: str = ""
     """The message that this round's calls came with."""
 
-    async def run(self) -> Result:
+    async def run(self, asked: Sequence[Message]) -> Result:
         self.functions = wishes.named(self._entries())
         rounds = self.node.max_iterations or self.attempt.parts.limits.agent_iterations
-        schema = self.node.schema_
-        text = self.prompt if schema is None else f"{self.prompt}{_FORM}{orjson.dumps(schema).decode()}"
-        messages: list[Message] = [Message("user", text)]
+        messages = list(asked)
+        if self.node.schema_ is not None:
+            text = f"{messages[-1].content}{_FORM}{orjson.dumps(self.node.schema_).decode()}"
+            messages[-1] = replace(messages[-1], content=text)
         for number in range(1, rounds):
             turn = await self._turn(number, messages)
             if not turn.calls:

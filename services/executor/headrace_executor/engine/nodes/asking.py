@@ -24,7 +24,7 @@ def request(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> Cha
     asked = ChatRequest(
         messages=messages,
         tenant_id=attempt.run.tenant_id,
-        deadline_s=attempt.left_s(),
+        deadline_s=attempt.left_s,
         model=node.model or "",
         max_tokens=node.max_tokens,
         schema=node.schema_,

@@ -91,8 +91,9 @@ class Attempt:
             return f"{name}:{self.run.attempt}.{self.number}"
         return f"{name}:{self.run.attempt}" if self.run.attempt > 1 else name
 
+    @property
     def left_s(self) -> float:
-        """Seconds that are left of the attempt and of the run; 0 when one of them is over."""
+        """Seconds that are left of the attempt and of the run, never less than 0: the deadline of whatever it calls."""
         attempt_s = self.timeout_s - (time.monotonic() - self.began_s)
         run_s = (self.run.deadline - self.parts.now()).total_seconds()
         return max(0.0, min(attempt_s, run_s))

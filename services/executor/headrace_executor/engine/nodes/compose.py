@@ -17,10 +17,11 @@ async def run(attempt: Attempt, node: Compose) -> Result:
     limit = attempt.parts.limits.max_prompt_bytes
     if len(prompt.encode()) > limit:
         raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"the prompt has more than {limit} bytes; refer to less.")
+    messages = (Message("user", prompt),)
     try:
         if node.tools:
-            return await agent.run(attempt, node, prompt)
-        asked = asking.request(attempt, node, (Message("user", prompt),))
+            return await agent.run(attempt, node, messages)
+        asked = asking.request(attempt, node, messages)
         if node.schema_ is not None:
             return Result(await asking.mended(attempt, asked))
         attempt.open_message()
