@@ -137,7 +137,8 @@ async def test_a_failure_that_may_pass_is_tried_again_as_the_policy_says(reason:
     toolbox, slept = box(*[ToolFailed("not now", reason=reason)] * 2, {"mean": 2}), Slept()
     done, _ = await run(toolbox, node=RETRY, slept=slept)
     assert done.output == {"mean": 2}
-    assert slept == [1, 2]
+    first, second = slept
+    assert 0 < first <= 1 <= second <= 2
     assert {one.call_id for one in toolbox.calls} == {"r1:node:a"}
 
 
@@ -157,7 +158,8 @@ async def test_without_a_policy_nothing_is_tried_again() -> None:
 async def test_a_tool_is_left_alone_for_as_long_as_it_asks() -> None:
     slept = Slept()
     await run(box(ToolFailed("busy", reason="away", retry_after_s=9), {}), node=RETRY, slept=slept)
-    assert slept == [9]
+    (waited,) = slept
+    assert waited >= 9
 
 
 async def test_one_that_asks_for_longer_than_an_attempt_may_take_fails_at_once_and_says_when() -> None:

@@ -2,6 +2,7 @@
 
 from headrace_llm.errors import BudgetSpent
 from headrace_runtime import errors
+from headrace_tools.errors import ToolFailed
 
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
@@ -44,3 +45,9 @@ def at_node(failure: RunFailed, node: str) -> RunFailed:
     """The same failure, naming the node that it happened at."""
     why = failure.failure
     return RunFailed(why.code, f"Node {node!r}: {why.message}", retry_after_s=why.retry_after_s)
+
+
+def asked_pause_s(failure: RunFailed) -> float:
+    """Seconds for which a tool has asked to be left alone, 0 when it has not: no attempt is made before."""
+    cause = failure.__cause__
+    return (cause.retry_after_s or 0.0) if isinstance(cause, ToolFailed) else 0.0

@@ -102,7 +102,7 @@ class NodeRunner:
             try:
                 return await self._once(attempt, node)
             except RunFailed as failure:
-                pause_s = _asked_pause_s(failure)
+                pause_s = failures.asked_pause_s(failure)
                 passes = _may_pass(failure, asked=node.retry is not None) and pause_s <= attempt.timeout_s
                 if number == attempts or not passes:
                     raise
@@ -144,9 +144,3 @@ def _may_pass(failure: RunFailed, *, asked: bool) -> bool:
     if failure.failure.code is FailureCode.INVALID_BLUEPRINT or isinstance(cause, errors.FailedPrecondition):
         return False
     return asked or isinstance(cause, errors.Unavailable)
-
-
-def _asked_pause_s(failure: RunFailed) -> float:
-    """How long a tool has asked to be left alone."""
-    cause = failure.__cause__
-    return (cause.retry_after_s or 0.0) if isinstance(cause, ToolFailed) else 0.0
