@@ -20,10 +20,10 @@ from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.catalog_servicer import CatalogServicer
 from headrace_executor.chat import Chats
 from headrace_executor.chat_servicer import ChatServicer
-from headrace_executor.durable import Durable, open_durable
+from headrace_executor.durable import Durable, Stores, open_durable
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
-from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.ports import Pipeline
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer
 from headrace_executor.settings import Settings
@@ -47,7 +47,7 @@ async def service(
         client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
-        def build(sessions: Sessions) -> Pipeline:
+        def build(stores: Stores) -> Pipeline:
             if pipeline is not None:
                 return pipeline
             assert parts is not None
@@ -58,7 +58,8 @@ async def service(
                 planner=planner,
                 rag=rag,
                 models=client,
-                sessions=sessions,
+                sessions=stores.sessions,
+                interruptions=stores.interruptions,
                 cel=cel,
                 waits=waits,
                 limits=limits,

@@ -14,6 +14,7 @@ from headrace_runtime.tasks import Guard, guard
 
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.flush import FlushStore
+from headrace_executor.adapters.postgres.interruptions import InterruptionStore
 from headrace_executor.adapters.postgres.logs import LogStore
 from headrace_executor.adapters.postgres.runs import RunStore
 from headrace_executor.adapters.postgres.schema import SCHEMA
@@ -25,7 +26,7 @@ from headrace_executor.adapters.redis_hints import NoHints, RedisHints
 from headrace_executor.errors import StoreAway, StoreRefused
 from headrace_executor.model import Priority
 from headrace_executor.policy import Pace, QueueLimits
-from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.ports import Interruptions, Pipeline, Sessions
 from headrace_executor.runs.chat_usage import ChatUsage
 from headrace_executor.runs.costs import KindCosts
 from headrace_executor.runs.driver import Driver
@@ -53,6 +54,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Stores:
+    """What a pipeline reads beside its journal."""
+
+    sessions: Sessions
+    interruptions: Interruptions
+
+
+@dataclass(frozen=True, slots=True)
 class Durable:
     """The durable half, running."""
 
@@ -76,7 +85,7 @@ class Durable:
 
 @asynccontextmanager
 async def open_durable(
-    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient, budgets: Budgets | None = None
+    settings: Settings, *, pipeline: Callable[[Stores], Pipeline], models: ModelClient, budgets: Budgets | None = None
 ) -> AsyncIterator[Durable]:
     """Start the durable half on its database. Raises `StoreAway` when that does not answer at start.
 
@@ -93,7 +102,7 @@ async def open_durable(
         upkeep = parts.upkeep()
         await upkeep.begin()
         await parts.recall()
-        worker = parts.worker(pipeline(parts.sessions))
+        worker = parts.worker(pipeline(Stores(parts.sessions, InterruptionStore(requests))))
         stack.push_async_callback(worker.abandon)
         runs = parts.runs(worker, tasks)
         upkeep.end_overdue = runs.fail_overdue

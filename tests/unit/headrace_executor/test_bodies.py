@@ -18,6 +18,8 @@ PAGE = {
     "output": "${nodes.sum.output}",
 }
 
+RESUME = {"interrupt_id": "01890a5d-ac96-774b-bcce-b302099a8057:0", "status": "resolved", "payload": "c1"}
+
 
 def check(kind: RunKind, body: Any) -> bodies.Checked:
     data = body if isinstance(body, bytes) else orjson.dumps(body)
@@ -40,6 +42,9 @@ def violations(kind: RunKind, body: Any) -> dict[str, str]:
         (RunKind.PAGE, {"blueprint": PAGE, "inputs": {"x": 1}}, None, "sum"),
         (RunKind.DOCUMENT, {"document_id": "d", "title": "T", "text": "x"}, None, "T"),
         (RunKind.QUIZ, {"message": "rivers"}, "rivers", "rivers"),
+        (RunKind.CONVERSATION, {"resume": [RESUME]}, None, ""),
+        (RunKind.CONVERSATION, {"message": "or 4C", "resume": [{**RESUME, "payload": {"x": [1]}}]}, "or 4C", "or 4C"),
+        (RunKind.WORKFLOW, {"resume": [{**RESUME, "status": "cancelled"}]}, None, ""),
     ],
 )
 def test_a_valid_body_has_its_message_and_title(kind: RunKind, body: Any, message: str | None, title: str) -> None:
@@ -50,6 +55,12 @@ def test_a_valid_body_has_its_message_and_title(kind: RunKind, body: Any, messag
     ("kind", "body", "fields"),
     [
         (RunKind.CONVERSATION, {}, {"/message"}),
+        (RunKind.CONVERSATION, {"resume": []}, {"/message"}),
+        (RunKind.WORKFLOW, {}, {"/prompt"}),
+        (RunKind.CONVERSATION, {"resume": [{"interrupt_id": "", "status": "perhaps", "oops": 1}]}, {
+            "/resume/0/interrupt_id", "/resume/0/status", "/resume/0/oops",
+        }),
+        (RunKind.CONVERSATION, {"resume": [RESUME] * 21}, {"/resume"}),
         (RunKind.CONVERSATION, {"message": "  "}, {"/message"}),
         (RunKind.CONVERSATION, {"message": "a\x00b"}, {"/message"}),
         (RunKind.CONVERSATION, {"message": 1, "mode": "x", "tools": ["", 2], "oops": 1}, {

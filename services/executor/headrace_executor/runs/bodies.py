@@ -1,6 +1,6 @@
 """The bodies that SubmitRun takes, by kind: size, depth, fields, models, blueprints. Pure; docs/runs.md is its prose."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,8 @@ MAX_VIOLATIONS = 100
 """Faults that one answer lists."""
 MAX_TURNS = 64
 """Earlier messages that a body may bring."""
+MAX_RESUMED = 20
+"""Answers to interrupts in one body."""
 TITLE_CHARACTERS = 80
 """Of a new session, from the run's text."""
 
@@ -41,10 +43,22 @@ class TurnBody(Body):
     text: Text
 
 
-class ConversationBody(Body):
-    """A message to be answered."""
+class ResumeBody(Body):
+    """An answer to what an earlier run of the session asked back."""
 
-    message: Text
+    interrupt_id: Name
+    status: Literal["resolved", "cancelled"]
+    payload: Any = None
+
+
+Resume = Annotated[list[ResumeBody], Field(max_length=MAX_RESUMED)]
+
+
+class ConversationBody(Body):
+    """A message to be answered, or answers to what was asked back; then the message may be the one that was."""
+
+    message: Text | None = None
+    resume: Resume = []
     history: Annotated[list[TurnBody], Field(max_length=MAX_TURNS)] = []
     mode: Literal["", "auto", "chat", "qa", "build", "quiz"] = "auto"
     model: Annotated[str, StringConstraints(max_length=128)] = ""
@@ -57,9 +71,10 @@ class ConversationBody(Body):
 
 
 class WorkflowBody(Body):
-    """A prompt to be planned."""
+    """A prompt to be planned, or answers to what was asked back about one."""
 
-    prompt: Text
+    prompt: Text | None = None
+    resume: Resume = []
     model: Annotated[str, StringConstraints(max_length=128)] = ""
     workspace: Annotated[str, StringConstraints(max_length=200)] = ""
     tools: Names = []
@@ -123,7 +138,7 @@ def check(kind: RunKind, data: bytes, *, models: Sequence[str]) -> Checked:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         raise _invalid([Violation(pointer(fault["loc"]), fault["msg"]) for fault in faults]) from None
-    found = list(_unknown_models(body, models))
+    found = [*_unknown_models(body, models), *_contradictions(body)]
     blueprint = getattr(body, "blueprint", None)
     if blueprint is not None:
         found += [Violation(one.pointer, _told(one)) for one in requests.faults(blueprint, getattr(body, "inputs", None))]
@@ -169,12 +184,21 @@ def _unknown_models(body: Body, models: Sequence[str]) -> Sequence[Violation]:
     return (Violation("/model", f"no such model; there are {', '.join(models[:10])}"),)
 
 
+def _contradictions(body: Body) -> Iterator[Violation]:
+    """What of two fields at least one has to say."""
+    match body:
+        case ConversationBody(message=None, resume=[]):
+            yield Violation("/message", "give a message, or resume with the answers to what was asked back")
+        case WorkflowBody(prompt=None, resume=[]):
+            yield Violation("/prompt", "give a prompt, or resume with the answers to what was asked back")
+
+
 def _meaning(body: Body) -> Checked:
     match body:
         case ConversationBody():
-            return Checked(body.message, _title(body.message))
+            return Checked(body.message, _title(body.message or ""))
         case WorkflowBody():
-            return Checked(body.prompt, _title(body.prompt))
+            return Checked(body.prompt, _title(body.prompt or ""))
         case PageBody():
             return Checked(None, _title(str(body.blueprint.get("name", ""))))
         case DocumentBody():

@@ -124,9 +124,14 @@ class RunJournal:
             await self._stored()
 
     async def succeed(self, outcome: Outcome) -> None:
-        """End the run well."""
+        """End the run well, be it by asking back."""
         final = events.run_finished(
-            self.run.session_id, self.run.run_id, result=outcome.output, usage=token_usage(self._usage), outcome="success"
+            self.run.session_id,
+            self.run.run_id,
+            result=outcome.output,
+            usage=token_usage(self._usage),
+            outcome="interrupt" if outcome.interrupts else "success",
+            interrupts=outcome.interrupts,
         )
         await self._end(RunState.SUCCEEDED, final, output=orjson.dumps(outcome.output), reply=outcome.reply)
 
