@@ -1,26 +1,30 @@
 """What a run's body says, by kind. The edge has checked shapes; what is missing here is a run that cannot succeed. Pure."""
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import jsonschema
 import orjson
-from headrace_blueprint import plan, tools, validation
+from headrace_blueprint import tools as builtin
+from headrace_blueprint import validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
-from headrace_blueprint.plan import Plan
+from headrace_blueprint.plan import Plan, compile_plan
+from headrace_blueprint.validation import Tools
 
-from headrace_executor.engine.nodes.runner import RUNNABLE
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
 from headrace_executor.ports import Turn
 
 Body = Mapping[str, Json]
 
-MAX_CACHED_BYTES = 16 * 1024
-"""Blueprints up to this size are kept compiled: the built-in ones come again with every run."""
 CACHED = 64
+"""Blueprints that a process keeps compiled: a run needs its own several times, the built-in ones come with every run."""
+CACHED_BYTES = 2 * 1024 * 1024
+"""Most JSON bytes that those have together."""
 MAX_SAID = 10
 """Faults that a failure's message lists."""
 
@@ -58,6 +62,27 @@ def conversation(body: Body, *, mode: str = "", message: str = "message") -> Con
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A page to be changed by one sentence."""
+
+    instruction: str
+    model: str
+    """Of the planner; "" means its default."""
+    page_id: str
+    """"" when the request brings the page along."""
+    page: Json | None
+
+
+def patch(body: Body) -> Patch:
+    """Read a patch. Raises `RunFailed` when it names no page."""
+    page_id, page = body.get("page_id"), body.get("page")
+    if page is None and not isinstance(page_id, str):
+        raise RunFailed(FailureCode.INTERNAL, "The request has neither page_id nor page; send it again with one of them.")
+    instruction = text(body, "instruction")
+    return Patch(instruction, str(body.get("model") or ""), "" if page is not None else str(page_id), page)
+
+
 def text(body: Body, field: str) -> str:
     """A field that must be there and not blank. Raises `RunFailed`."""
     value = body.get(field)
@@ -66,23 +91,26 @@ def text(body: Body, field: str) -> str:
     return value
 
 
-def compiled(blueprint: Json) -> Plan:
-    """The plan of a blueprint that this engine can run. Raises `RunFailed` with its faults."""
+def compiled(blueprint: Json, *, tools: Tools | None = None) -> Plan:
+    """The plan of a blueprint. `tools` are the argument schemas by name, None means the built-in tools alone.
+
+    Raises `RunFailed` with its faults.
+    """
     try:
-        return _plan(blueprint)
+        return _plan(blueprint, tools)
     except InvalidBlueprint as error:
         raise _refused("The blueprint cannot be run", error.faults) from error
     except TypeError as error:
         raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"The blueprint is not JSON: {error}.") from error
 
 
-def faults(blueprint: Json, given: Json | None) -> Sequence[Fault]:
+def faults(blueprint: Json, given: Json | None, *, tools: Tools | None = None) -> Sequence[Fault]:
     """All that is wrong with a blueprint, or else with the inputs that are given for it; None gives none to check.
 
     Pointers begin with /blueprint and /inputs. The plan is kept for the run, which then need not make it.
     """
     try:
-        plan = _plan(blueprint)
+        plan = _plan(blueprint, tools)
     except InvalidBlueprint as error:
         return [Fault(f"/blueprint{fault.pointer}", fault.message, fault.hint) for fault in error.faults]
     return () if given is None else _input_faults(plan, with_defaults(plan, given))
@@ -115,17 +143,51 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(one.get("name", "")) if isinstance(one, Mapping) else str(one) for one in value or ())
 
 
-def _plan(blueprint: Json) -> Plan:
+def _plan(blueprint: Json, tools: Tools | None) -> Plan:
     data = orjson.dumps(blueprint)
-    return _cached(data) if len(data) <= MAX_CACHED_BYTES else _compiled(data)
+    schemas = builtin.SCHEMAS if tools is None else tools
+    key = hashlib.sha256(data).digest() + _digest(schemas)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = compile_plan(validation.parse(validation.loads(data), tools=schemas))
+        _plans.put(key, plan, len(data))
+    return plan
 
 
-def _compiled(data: bytes) -> Plan:
-    document = validation.loads(data)
-    return plan.compile_plan(validation.parse(document, tools=tools.SCHEMAS, kinds=RUNNABLE))
+class _Plans:
+    """The plans that were used last, bounded in number and size. For any thread."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, tuple[Plan, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, key: bytes) -> Plan | None:
+        with self._lock:
+            found = self._known.get(key)
+            if found is None:
+                return None
+            self._known.move_to_end(key)
+            return found[0]
+
+    def put(self, key: bytes, plan: Plan, size: int) -> None:
+        with self._lock:
+            if key in self._known:
+                return
+            self._known[key] = plan, size
+            self._bytes += size
+            while len(self._known) > CACHED or self._bytes > CACHED_BYTES:
+                _, (_, gone) = self._known.popitem(last=False)
+                self._bytes -= gone
 
 
-_cached = lru_cache(maxsize=CACHED)(_compiled)
+_plans = _Plans()
+
+
+def _digest(schemas: Tools) -> bytes:
+    if schemas is builtin.SCHEMAS:
+        return b""
+    return hashlib.sha256(orjson.dumps(dict(schemas), default=dict, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def _refused(what: str, found: list[Fault] | tuple[Fault, ...]) -> RunFailed:
