@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
 from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
@@ -17,15 +18,17 @@ from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.catalog_servicer import CatalogServicer
 from headrace_executor.chat import Chats
 from headrace_executor.chat_servicer import ChatServicer
-from headrace_executor.durable import Durable, open_durable
+from headrace_executor.durable import Durable, Stores, open_durable
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
-from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.pages_servicer import PageServicer
+from headrace_executor.ports import Pipeline
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer
 from headrace_executor.settings import Settings
 from headrace_executor.usage import Budgets, Usages
 from headrace_executor.usage_servicer import UsageServicer
+from headrace_executor.workflows_servicer import WorkflowServicer
 
 PACKAGE = "headrace.executor.v1"
 
@@ -43,7 +46,7 @@ async def service(
         client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
-        def build(sessions: Sessions) -> Pipeline:
+        def build(stores: Stores) -> Pipeline:
             if pipeline is not None:
                 return pipeline
             assert parts is not None
@@ -54,7 +57,7 @@ async def service(
                 planner=planner,
                 rag=rag,
                 models=client,
-                sessions=sessions,
+                sessions=stores.sessions,
                 cel=cel,
                 waits=waits,
                 limits=limits,
@@ -107,5 +110,13 @@ def endpoints(
             f"{PACKAGE}.UsageService",
             UsageServicer(Usages(durable.usage, budgets)),
             pb_grpc.add_UsageServiceServicer_to_server,
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.WorkflowService",
+            WorkflowServicer(durable.workflows),
+            workflows_pb2_grpc.add_WorkflowServiceServicer_to_server,
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.PageService", PageServicer(durable.pages), pages_pb2_grpc.add_PageServiceServicer_to_server
         ),
     )
