@@ -219,6 +219,18 @@ async def test_a_steps_output_comes_whole(edge: Suite) -> None:
     problem(await edge.client.get("/api/tasks/none/outputs/node:marks"), 404)
 
 
+async def test_a_large_value_of_a_page_comes_whole_from_its_version(edge: Suite) -> None:
+    made = edge.executor.put("default")
+    whole = b'["' + b"x" * 5000 + b'"]'
+    edge.executor.page_outputs[made.page_id, 1, "node:marks"] = whole
+    path = f"/api/pages/{made.page_id}/versions"
+    read = await edge.client.get(f"{path}/1/outputs/node:marks")
+    assert (read.status_code, read.headers["content-type"], read.content) == (200, "application/json", whole)
+    assert problem(await edge.client.get(f"{path}/2/outputs/node:marks"), 404)["type"].endswith("step-not-found")
+    problem(await edge.client.get(f"{path}/0/outputs/node:marks"), 422)
+    problem(await edge.client.get("/api/pages/none/versions/1/outputs/node:marks"), 404)
+
+
 async def test_an_output_that_breaks_off_is_no_whole_one(edge: Suite) -> None:
     run = await started(edge)
     edge.executor.outputs[run.run.run_id, "route"] = [b'{"a":', errors.Unavailable("the executor goes away")]

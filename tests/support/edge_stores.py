@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - gRPC names its methods
 
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -130,6 +131,7 @@ class FakePages(pages_pb2_grpc.PageServiceServicer):
 
     def __init__(self) -> None:
         self.pages: dict[tuple[str, str], list[pages.Page]] = {}
+        self.page_outputs: dict[tuple[str, int, str], bytes] = {}
 
     def put(
         self,
@@ -208,6 +210,16 @@ class FakePages(pages_pb2_grpc.PageServiceServicer):
             raise errors.NotFound("no such version", reason="PAGE_NOT_FOUND")
         current.current, chosen.current = False, True
         return pages.RestorePageResponse(page=chosen)
+
+    async def GetPageOutput(
+        self, request: pages.GetPageOutputRequest, context: Context
+    ) -> AsyncIterator[pages.GetPageOutputResponse]:
+        self._versions(request)
+        whole = self.page_outputs.get((request.page_id, request.version, request.step))
+        if whole is None:
+            raise errors.NotFound(f"no value {request.step}", reason="STEP_NOT_FOUND")
+        for start in range(0, len(whole), 1000):
+            yield pages.GetPageOutputResponse(data=whole[start : start + 1000])
 
     async def DeletePage(self, request: pages.DeletePageRequest, context: Context) -> pages.DeletePageResponse:
         self._versions(request)

@@ -1,9 +1,13 @@
 """The blueprint language's nouns, and its published JSON Schema. Shapes only: what names mean is `validation`'s."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from headrace_blueprint.tools import Tool
 
 MAX_NODES = 200
 MAX_TEXT = 32_768
@@ -188,3 +192,59 @@ SCHEMA: dict[str, Json] = {
     **Blueprint.model_json_schema(by_alias=True),
 }
 """The published JSON Schema. What it cannot say (references, cycles, tools, CEL) `validation` checks."""
+
+
+_REFERRING: Mapping[str, Json] = {
+    "description": "A value with a reference somewhere.",
+    "anyOf": [
+        {"type": "string", "pattern": r"\$\{"},
+        {"type": "array", "contains": {"$ref": "#/$defs/Referring"}},
+        {"type": "object", "not": {"additionalProperties": {"not": {"$ref": "#/$defs/Referring"}}}},
+    ],
+}
+
+
+def schema_with_tools(tools: Mapping[str, Tool]) -> dict[str, Json]:
+    """`SCHEMA` for an editor that knows these tools: it completes their names and checks their arguments.
+
+    It accepts every blueprint that `validation` accepts with them. An argument with a reference anywhere is not checked.
+    """
+    schema = copy.deepcopy(SCHEMA)
+    defs = schema["$defs"]
+    known = {"enum": list(tools), "enumDescriptions": [tool.description for tool in tools.values()]}
+    defs["Data"]["properties"]["tool"] |= known
+    defs["Compose"]["properties"]["tools"]["anyOf"][0]["items"] |= known
+    defs["Referring"] = copy.deepcopy(_REFERRING)
+    for name, tool in tools.items():
+        own = _moved(tool.input_schema, "#/$defs/" + quote(f"tool {name}".replace("~", "~0").replace("/", "~1"), safe="~"))
+        if own != tool.input_schema:
+            defs[f"tool {name}"] = own
+        chosen = {"properties": {"tool": {"const": name}}, "required": ["tool"]}
+        defs["Data"].setdefault("allOf", []).append({"if": chosen, "then": _with_arguments(tool, own)})
+    return schema
+
+
+def _with_arguments(tool: Tool, own: Mapping[str, Json]) -> dict[str, Json]:
+    args: dict[str, Json] = {"type": "object", "description": tool.description, "required": own.get("required", [])}
+    args["properties"] = {name: _or_referring(one) for name, one in own.get("properties", {}).items()}
+    args["additionalProperties"] = _or_referring(own.get("additionalProperties", True))
+    return {"properties": {"args": args}, "required": ["args"] if args["required"] else []}
+
+
+def _or_referring(schema: Json) -> Json:
+    """The same schema for a value, or for one that a reference brings in; with what an editor shows."""
+    if not isinstance(schema, dict):
+        return schema
+    shown = {word: schema[word] for word in ("title", "description", "default", "examples") if word in schema}
+    return {**shown, "anyOf": [schema, {"$ref": "#/$defs/Referring"}]}
+
+
+def _moved(value: Json, place: str) -> Json:
+    """A schema that stands at `place` of another document: what it refers to in itself is there."""
+    if isinstance(value, Mapping):
+        return {
+            key: place + one[1:] if key == "$ref" and str(one).startswith("#") else _moved(one, place)
+            for key, one in value.items()
+            if key not in ("$id", "$schema") or not isinstance(one, str)
+        }
+    return [_moved(one, place) for one in value] if isinstance(value, list) else value

@@ -52,7 +52,7 @@ class Connector(Protocol):
     def tools(self) -> Mapping[str, ToolEntry]:
         """Its tools by their own names, without the connector's."""
 
-    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
         """A tool's result. The caller has checked the arguments, and cancels the call when `deadline_s` seconds are over.
 
         Raises `errors.ToolFailed`.

@@ -56,8 +56,11 @@ class Request:
     body: bytes | None = None
 
 
-def build(endpoint: Endpoint, arguments: Mapping[str, Json]) -> Request:
-    """The request of a call. Raises `ToolFailed` for an argument that does not fit its place."""
+def build(endpoint: Endpoint, arguments: Mapping[str, Json], *, call_id: str = "") -> Request:
+    """The request of a call; one that changes something tells its `call_id`, which is the same when it is made again.
+
+    Raises `ToolFailed` for an argument that does not fit its place.
+    """
     rest = dict(arguments)
     path, query, headers = endpoint.path, list[tuple[str, str]](), dict[str, str]()
     for parameter in endpoint.parameters:
@@ -80,6 +83,8 @@ def build(endpoint: Endpoint, arguments: Mapping[str, Json]) -> Request:
         body = orjson.dumps(rest)
     if body is not None:
         headers["Content-Type"] = endpoint.content_type
+    if call_id and endpoint.method not in ("GET", "HEAD"):
+        headers.setdefault("Idempotency-Key", call_id)
     url = endpoint.base_url + path + (f"?{urlencode(query)}" if query else "")
     if len(url) > MAX_URL_CHARACTERS:
         raise ToolFailed(f"the arguments make a URL of more than {MAX_URL_CHARACTERS} characters", reason="invalid")

@@ -66,7 +66,9 @@ class ConnectedTools:
         own = self._entities.get(tenant_id, {}) if tenant_id != EVERYBODY else {}
         return tuple({**self._entities.get(EVERYBODY, {}), **own}.values())
 
-    async def call(self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(
+        self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = ""
+    ) -> Json:
         """A tool's result within `deadline_s` seconds and the connector's own timeout. Raises `ToolFailed`."""
         connector, _, tool = name.partition(".")
         seen = self._seen(tenant_id)
@@ -78,7 +80,7 @@ class ConnectedTools:
         attributes = {"headrace.tool": name[:200], "headrace.tenant_id": tenant_id}
         try:
             with telemetry.span(tracer, f"tool {connector}", kind=trace.SpanKind.CLIENT, attributes=attributes):
-                result = await self._called(served, tool, arguments, deadline_s=min(deadline_s, served.timeout_s))
+                result = await self._called(served, tool, arguments, min(deadline_s, served.timeout_s), call_id)
             outcome = "ok"
             return result
         except ToolFailed as error:
@@ -95,7 +97,9 @@ class ConnectedTools:
         own = self._connectors.get(tenant_id, {}) if tenant_id != EVERYBODY else {}
         return {**self._connectors.get(EVERYBODY, {}), **own}
 
-    async def _called(self, served: Served, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def _called(
+        self, served: Served, tool: str, arguments: Mapping[str, Json], deadline_s: float, call_id: str
+    ) -> Json:
         entry = served.connector.tools().get(tool)
         if entry is None:
             known = served.connector.tools()
@@ -107,7 +111,8 @@ class ConnectedTools:
         try:
             async with asyncio.timeout(deadline_s):
                 async with self._turn(served):
-                    return await served.connector.call(tool, arguments, deadline_s=until - time.monotonic())
+                    left_s = until - time.monotonic()
+                    return await served.connector.call(tool, arguments, deadline_s=left_s, call_id=call_id)
         except TimeoutError as error:
             raise ToolFailed(
                 f"{entry.tool.name} has no result after {deadline_s:.3g} seconds", reason="deadline"

@@ -109,7 +109,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             documents=RagDocuments(rag, to_rag, search_timeout_s=settings.search_timeout_s),
             usage=ExecutorUsage(executor, to_executor),
             workflows=ExecutorWorkflows(executor, to_executor),
-            pages=ExecutorPages(executor, to_executor),
+            pages=ExecutorPages(executor, to_executor, output_timeout_s=settings.output_timeout_s),
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,

@@ -133,6 +133,9 @@ class Pages(Protocol):
     async def list(self, tenant: str, *, session_id: str, cursor: str, limit: int) -> Listing[PageVersion]:
         """Read the current versions, the newest page first; an empty session filters nothing."""
 
+    def output(self, tenant: str, page_id: str, version: int, step: str) -> AsyncGenerator[bytes, None]:
+        """One value of a version, JSON, whole, in pieces."""
+
     async def versions(self, tenant: str, page_id: str) -> Sequence[PageVersion]:
         """Read all versions of one, oldest first."""
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
 from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
@@ -23,12 +24,14 @@ from headrace_executor.chat_servicer import ChatServicer
 from headrace_executor.durable import Durable, Stores, open_durable
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
+from headrace_executor.pages_servicer import PageServicer
 from headrace_executor.ports import Pipeline
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer
 from headrace_executor.settings import Settings
 from headrace_executor.usage import Budgets, Usages
 from headrace_executor.usage_servicer import UsageServicer
+from headrace_executor.workflows_servicer import WorkflowServicer
 
 PACKAGE = "headrace.executor.v1"
 
@@ -60,12 +63,17 @@ async def service(
                 models=client,
                 sessions=stores.sessions,
                 interruptions=stores.interruptions,
+                workflows=stores.workflows,
+                pages=stores.pages,
+                toolbox=toolbox,
                 cel=cel,
                 waits=waits,
                 limits=limits,
             )
 
-        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, budgets=budgets))
+        durable = await stack.enter_async_context(
+            open_durable(settings, pipeline=build, models=client, budgets=budgets, toolbox=toolbox)
+        )
         if budgets is not None:
             budgets.ledger = durable.usage
         chats = Chats(client, durable.chat_usage, limit=settings.max_chats, text_delay_s=settings.token_delay_s)
@@ -121,5 +129,13 @@ def endpoints(
             f"{PACKAGE}.UsageService",
             UsageServicer(Usages(durable.usage, budgets)),
             pb_grpc.add_UsageServiceServicer_to_server,
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.WorkflowService",
+            WorkflowServicer(durable.workflows),
+            workflows_pb2_grpc.add_WorkflowServiceServicer_to_server,
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.PageService", PageServicer(durable.pages), pages_pb2_grpc.add_PageServiceServicer_to_server
         ),
     )

@@ -31,6 +31,9 @@ class Settings(ServiceSettings):
     max_queued: Count = 10_000
     """Runs that may wait, of all tenants."""
     max_queued_per_tenant: Count = 2_000
+    max_workflows_per_tenant: Count = 1_000
+    max_pages_per_tenant: Count = 10_000
+    """Pages stay until they are deleted; each has at most 200 versions and 64 MiB."""
     run_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 900
     """A run fails this long after its submission, waiting included."""
     lease_s: Annotated[float, Field(ge=0.5, le=60)] = 4.0

@@ -166,8 +166,9 @@ def test_a_gap_and_a_shortened_value_are_marked() -> None:
     cut = {"truncated": True, "bytes": 123456, "preview": "[1,2", "step": "node:marks[3]/a b"}
     made = shown(cut)
     assert "[1,2 …" in made
-    assert '<a href="/api/tasks/run-1/outputs/node%3Amarks%5B3%5D%2Fa%20b">The whole value, 123456 bytes</a>' in made
-    assert "](</api/tasks/run-1/outputs/node%3Amarks%5B3%5D%2Fa%20b>)" in markdown.document(page(slots=[slot(cut)]))
+    path = "/api/pages/page-1/versions/3/outputs/node%3Amarks%5B3%5D%2Fa%20b"
+    assert f'<a href="{path}">The whole value, 123456 bytes</a>' in made
+    assert f"](<{path}>)" in markdown.document(page(slots=[slot(cut)]))
 
 
 def test_the_documents_words_follow_its_titles() -> None:

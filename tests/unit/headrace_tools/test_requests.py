@@ -34,6 +34,13 @@ def test_arguments_go_where_they_are_sent() -> None:
     assert request.body == '{"name":"Ä","deep":{"x":[1,null]}}'.encode()
 
 
+@pytest.mark.parametrize(("method", "told"), [("POST", True), ("PATCH", True), ("DELETE", True), ("GET", False)])
+def test_what_changes_something_tells_which_call_it_is(method: str, told: bool) -> None:
+    sent = build(endpoint(method), {}, call_id="RUN:node:a")
+    assert sent.headers.get("Idempotency-Key") == ("RUN:node:a" if told else None)
+    assert "Idempotency-Key" not in build(endpoint(method), {}).headers
+
+
 def test_what_has_no_place_is_the_query_of_a_get() -> None:
     assert url(endpoint(rest="query"), {"a": 1, "b": True, "c": None, "d": {"x": 1}}) == (
         "http://host/base/?a=1&b=true&d=%7B%22x%22%3A1%7D"

@@ -34,7 +34,7 @@ class Answers:
     def tools(self) -> Mapping[str, ToolEntry]:
         return self._tools
 
-    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
         if tool == "forever":
             await asyncio.Event().wait()
         if tool == "odd":

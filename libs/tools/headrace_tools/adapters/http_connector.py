@@ -14,7 +14,7 @@ from headrace_tools.credentials import Credential
 from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import Limits
 from headrace_tools.model import Json, ToolEntry
-from headrace_tools.requests import Endpoint, build
+from headrace_tools.requests import Endpoint, Request, build
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -52,7 +52,7 @@ class HttpConnector:
         """Its tools by their own names."""
         return self._tools
 
-    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
         """Send the request, again after a pause when nobody was there and that does no harm. Raises `ToolFailed`."""
         endpoint = self._endpoints[tool]
         until = time.monotonic() + deadline_s
@@ -82,13 +82,13 @@ class HttpConnector:
             sleep=self._sleep,
             reraise=True,
         )
-        return await retrying(self._attempt, endpoint, arguments)
+        return await retrying(self._attempt, build(endpoint, arguments, call_id=call_id), endpoint.result)
 
-    async def _attempt(self, endpoint: Endpoint, arguments: Mapping[str, Json]) -> Json:
-        answer = await self._client.send(build(endpoint, arguments))
+    async def _attempt(self, request: Request, path: str) -> Json:
+        answer = await self._client.send(request)
         if answer.status >= 400:
             answer = dataclasses.replace(answer, body=self._credential.hidden(answer.body))
-        return answers.result(answer, path=endpoint.result, now=self._now())
+        return answers.result(answer, path=path, now=self._now())
 
     async def aclose(self) -> None:
         """Close the connections."""

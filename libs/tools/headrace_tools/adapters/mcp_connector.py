@@ -65,7 +65,7 @@ class McpConnector:
         """The tools as they were listed last."""
         return self._tools
 
-    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
         """Ask the server, again when it went away meanwhile and the tool says that this is safe. Raises `ToolFailed`."""
         entry = self._tools.get(tool)
         if entry is None:

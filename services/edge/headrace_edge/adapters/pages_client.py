@@ -1,6 +1,7 @@
 """The executor's page service as a port."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -16,9 +17,10 @@ from headrace_edge.pages.model import Page, PageVersion
 class ExecutorPages:
     """`ports.Pages` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller) -> None:
+    def __init__(self, channel: grpc.aio.Channel, caller: Caller, *, output_timeout_s: float) -> None:
         self._stub = grpc_pb.PageServiceStub(channel)
         self._caller = caller
+        self._output_timeout_s = output_timeout_s
 
     async def get(self, tenant: str, page_id: str, *, version: int) -> Page:
         """See the port."""
@@ -33,6 +35,15 @@ class ExecutorPages:
         return Listing[PageVersion](
             items=[PageVersion(**_version(one)) for one in answer.pages], next_cursor=answer.next_page_token or None
         )
+
+    async def output(self, tenant: str, page_id: str, version: int, step: str) -> AsyncGenerator[bytes, None]:
+        """See the port."""
+        request = pb.GetPageOutputRequest(tenant_id=tenant, page_id=page_id, version=version, step=step)
+        stream = self._caller.stream(self._stub.GetPageOutput, request, timeout_s=self._output_timeout_s)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if piece.data:
+                    yield piece.data
 
     async def versions(self, tenant: str, page_id: str) -> Sequence[PageVersion]:
         """See the port."""

@@ -33,5 +33,5 @@ def of_page(page: Page) -> Wording:
 
 
 def link_to(page: Page, step: str) -> tuple[str, ...]:
-    """The path of a step's whole output, in parts that are to be quoted."""
-    return ("api", "tasks", page.run_id, "outputs", step)
+    """The path of a whole value of the version, in parts that are to be quoted: it stays as long as the page does."""
+    return ("api", "pages", page.page_id, "versions", str(page.version), "outputs", step)

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from headrace_edge import negotiation
+from headrace_edge.downloads import Download
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
@@ -97,6 +98,25 @@ async def get_page(
 async def list_page_versions(page_id: PathId, edge: Parts, caller: Reader) -> Listing[PageVersion]:
     """Read all versions of a page, oldest first, without what is on them."""
     return Listing[PageVersion](items=list(await edge.pages.versions(caller.tenant, page_id)), next_cursor=None)
+
+
+@router.get(
+    "/api/pages/{page_id}/versions/{version}/outputs/{step:path}",
+    response_class=Response,
+    responses={200: {"description": "The value, JSON.", "content": {"application/json": {"schema": {}}}}},
+    summary="Read a value of a page",
+)
+async def get_page_output(
+    page_id: PathId,
+    version: Annotated[int, Path(ge=1, le=MAX_VERSION)],
+    step: Annotated[str, Path(min_length=1, max_length=512, description="node:ID; or blueprint, inputs, sources.")],
+    edge: Parts,
+    caller: Reader,
+) -> Response:
+    """Read a whole value of one version, which the page may show shortened."""
+    pieces = edge.pages.output(caller.tenant, page_id, version, step)
+    settings = edge.settings
+    return Download(pieces, send_timeout_s=settings.stream_send_timeout_s, max_bytes=settings.max_output_bytes)
 
 
 @router.post("/api/pages/{page_id}/restore", response_model=Page, summary="Restore a version of a page")
