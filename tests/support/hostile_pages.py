@@ -96,7 +96,7 @@ pages = st.builds(
     page, title=hostile, slots=st.lists(slots, max_size=4), sources=st.lists(sources, max_size=2), run=hostile
 )
 
-_LINK = r"https?://[^\s\"<>]*|mailto:[^\s\"<>]*|/api/tasks/[A-Za-z0-9%._~-]*/outputs/[A-Za-z0-9%._~-]*"
+_LINK = r"https?://[^\s\"<>]*|mailto:[^\s\"<>]*|/api/pages/[A-Za-z0-9%._~-]*/versions/[0-9]+/outputs/[A-Za-z0-9%._~-]*"
 _BARE = """
 head title style body main section h2 h3 h4 h5 h6 p pre code ul ol li table thead tbody tr th td details summary strong em s
 blockquote hr br footer
