@@ -6,24 +6,27 @@ It parses nothing: only what the engine has accepted is believed, and for that t
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, islice
+from typing import NamedTuple
 
 MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 """Calls that loop over a list or a map."""
 NAMESPACES = frozenset({"math"})
+MINUS = 15
+"""What a minus costs more than another token."""
 LITERALS = frozenset({"true", "false", "null", "in"})
 
 _ESCAPED = r"""[bB]?(?:\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')"""
 _RAW = r"""(?:[rR][bB]?|[bB][rR])(?:\"\"\".*?\"\"\"|'''.*?'''|"[^"\n]*"|'[^'\n]*')"""
+_NUMBER = r"0x[0-9a-fA-F]+[uU]?|(?:\d*\.\d+|\d+(?=[eE][+-]?\d))(?:[eE][+-]?\d+)?|\d+[uU]?"
 _TOKEN = re.compile(
-    rf"""(?P<skip>\s+|//[^\n]*)|(?P<string>{_RAW}|{_ESCAPED})|(?P<number>\d(?:[\w.]|(?<=[eE])[+-])*)"""
+    rf"""(?P<skip>\s+|//[^\n]*)|(?P<string>{_RAW}|{_ESCAPED})|(?P<number>{_NUMBER})"""
     r"""|(?P<name>[A-Za-z_]\w*)|(?P<mark>.)""",
     re.DOTALL | re.ASCII,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: string, number, name or mark."""
 
     kind: str
@@ -47,9 +50,15 @@ class Names:
     faults: list[str] = field(default_factory=list)
 
 
-def tokens(source: str) -> list[Token]:
-    """Split a source. White space and comments are left out."""
-    return [Token(m.lastgroup or "", m[0]) for m in _TOKEN.finditer(source) if m.lastgroup != "skip"]
+def tokens(source: str, *, at_most: int) -> list[Token]:
+    """Split a source into its first tokens. White space and comments are left out."""
+    found = (Token(m.lastgroup or "", m[0]) for m in _TOKEN.finditer(source) if m.lastgroup != "skip")
+    return list(islice(found, at_most))
+
+
+def weight(source: Sequence[Token]) -> int:
+    """What the engine's parser takes for a source, in tokens: at a minus, which may begin a number, it reads far ahead."""
+    return len(source) + MINUS * sum(token.text == "-" for token in source)
 
 
 def nesting(source: Sequence[Token]) -> int:
