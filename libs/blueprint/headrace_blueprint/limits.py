@@ -13,7 +13,7 @@ MAX_BYTES = 1024 * 1024
 """Largest blueprint, as compact JSON in UTF-8."""
 MAX_DEPTH = 64
 """Deepest nesting of objects and lists."""
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
 """Most values, names of fields included."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)

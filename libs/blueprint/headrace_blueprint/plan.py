@@ -8,7 +8,7 @@ from typing import Literal
 
 from headrace_blueprint import references
 from headrace_blueprint.expressions import compile_expression
-from headrace_blueprint.model import REFERRING, Blueprint, Branch, Compute, Map, Node, NodeBase
+from headrace_blueprint.model import NODE_TYPES, REFERRING, Blueprint, Branch, Compute, Map, Node
 
 Phase = Literal["data", "compute", "compose"]
 
@@ -20,6 +20,8 @@ _PHASES: Mapping[str, Phase] = {
     "branch": "compute",
     "compose": "compose",
 }
+
+_REFERRING = {kind: [name for name in REFERRING if name in shape.model_fields] for kind, shape in NODE_TYPES.items()}
 
 
 class Cycle(ValueError):
@@ -95,11 +97,11 @@ def compile_plan(blueprint: Blueprint) -> Plan:
     )
 
 
-def needs_of(node: NodeBase) -> frozenset[str]:
+def needs_of(node: Node) -> frozenset[str]:
     """The nodes that one node names, itself and its parts."""
     found = set(node.needs)
-    for name in REFERRING:
-        if value := getattr(node, name, None):
+    for name in _REFERRING[node.kind]:
+        if value := getattr(node, name):
             found |= references.needs(value)
     for source in _sources(node):
         found |= compile_expression(source).needs
@@ -108,7 +110,7 @@ def needs_of(node: NodeBase) -> frozenset[str]:
     return frozenset(found)
 
 
-def _sources(node: NodeBase) -> Iterator[str]:
+def _sources(node: Node) -> Iterator[str]:
     if node.when:
         yield node.when
     if isinstance(node, Compute):

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 
 Json = Any
+_Link = tuple[Any, str | int] | None
+"""A path from its end: what leads to the last part, and that."""
 
 MAX_RESOLVED = 4 * 1024 * 1024
 """Most characters that the strings of one resolved value may have together."""
@@ -116,14 +118,32 @@ def strings(value: Json) -> Iterator[tuple[tuple[str | int, ...], str]]:
 
 
 def marked(value: Json) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Those strings of a JSON value that have a `${`, with their paths."""
-    if has_mark(value):
-        yield from ((path, text) for path, text in strings(value) if "${" in text)
+    """Those strings of a JSON value that have a `${`, with their paths, in order. Of any depth: it does not recurse."""
+    pending: list[tuple[_Link, Json]] = [(None, value)] if not isinstance(value, str) or "${" in value else []
+    while pending:
+        link, one = pending.pop()
+        if isinstance(one, str):
+            yield _path(link), one
+        elif isinstance(one, dict | list):
+            items = one.items() if isinstance(one, dict) else enumerate(one)
+            pending.extend(reversed([((link, key), item) for key, item in items if _may_refer(item)]))
+
+
+def _may_refer(value: Json) -> bool:
+    return "${" in value if isinstance(value, str) else isinstance(value, dict | list)
+
+
+def _path(link: _Link) -> tuple[str | int, ...]:
+    parts: list[str | int] = []
+    while link is not None:
+        link, part = link
+        parts.append(part)
+    return tuple(reversed(parts))
 
 
 def has_mark(value: Json) -> bool:
     """Whether a `${` is anywhere in a JSON value."""
-    return "${" in value if isinstance(value, str) else any("${" in text for text in _texts(value))
+    return any("${" in text for text in _texts(value))
 
 
 def references(value: Json) -> Iterator[Reference]:
@@ -142,7 +162,7 @@ def _texts(value: Json) -> Iterator[str]:
     level: list[Json] = [value]
     while level:
         yield from (one for one in level if isinstance(one, str))
-        objects = (one.values() for one in level if isinstance(one, Mapping))
+        objects = (one.values() for one in level if isinstance(one, dict))
         lists = (one for one in level if isinstance(one, list))
         level = [*chain.from_iterable(objects), *chain.from_iterable(lists)]
 

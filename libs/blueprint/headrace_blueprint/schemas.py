@@ -69,10 +69,10 @@ class Schemas:
 
 
 def _extent(schema: Any) -> tuple[int, int]:
-    """How many values a schema has, and how long its longest list is."""
+    """How many values a schema has, past the limit only that they are too many, and how long its longest list is."""
     values = longest = 0
     pending = [schema]
-    while pending:
+    while pending and values <= max(MAX_VALUES, MAX_ARGUMENTS):
         one = pending.pop()
         values += 1
         if isinstance(one, Mapping):
