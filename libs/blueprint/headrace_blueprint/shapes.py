@@ -96,17 +96,19 @@ def _text(kind: str, message: str, path: tuple[str | int, ...], parent: Any) -> 
         case "union_tag_not_found":
             return "the node has no kind", nearest("", model.ALL)
         case "union_tag_invalid":
-            return "the node's kind is unknown", _kind_hint(path, parent)
+            return _wrong_kind(path, parent)
         case "string_pattern_mismatch":
             return "this is no name", "a letter or _, then letters, digits or _, 64 at most"
         case _:
             return message[:1].lower() + message[1:], ""
 
 
-def _kind_hint(path: tuple[str | int, ...], parent: Any) -> str:
+def _wrong_kind(path: tuple[str | int, ...], parent: Any) -> tuple[str, str]:
     node = parent[path[-1]] if path else {}
-    allowed = model.SIMPLE if path[-1:] == ("node",) else model.ALL
-    return nearest(str(node.get("kind", "")), allowed)
+    kind = str(node.get("kind", ""))
+    if kind in model.ALL:
+        return f"a map cannot run a node of kind {kind!r}", nearest("", model.SIMPLE)
+    return "the node's kind is unknown", nearest(kind, model.SIMPLE if path[-1:] == ("node",) else model.ALL)
 
 
 def _fields(path: tuple[str | int, ...], parent: Any) -> Sequence[str]:

@@ -11,6 +11,8 @@ from headrace_blueprint.expressions import EvaluationFailed, InvalidExpression, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
+
 SCOPE: dict[str, Any] = {
     "inputs": {"n": 11, "f": 1.5, "l": [1, 2, 3], "s": "a,b", "o": {"k": None}},
     "nodes": {"a": {"output": {"b": [{"c": 5}]}}, "b": {"output": [1.5, 2]}},
@@ -212,7 +214,7 @@ def test_a_comprehension_that_multiplies_is_marked() -> None:
     assert compile_expression("inputs.l.map(a, inputs.l.map(b, [a, b]))").has_comprehension
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.text(max_size=40) | st.text(alphabet="inputs.map(x,) 'r\"\\+[]{}?:!&|01", max_size=40))
 def test_any_text_compiles_or_says_why_not(source: str) -> None:
     try:

@@ -8,6 +8,7 @@ from headrace_blueprint import metaschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.unit.headrace_blueprint.documents import JSON
 
 META = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
@@ -37,14 +38,14 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(SCHEMAS.filter(lambda schema: isinstance(schema, dict)))
 def test_it_agrees_with_the_metaschema(schema: dict[str, Any]) -> None:
     assert passes(schema) == META.is_valid(schema), schema
 
 
 @pytest.mark.parametrize("word", WORDS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(value=st.one_of(JSON, st.sampled_from([*TYPES, [], ["string"], ["a", "a"], {"a": {}}, {"a": ["b"]}, 0, 1.0, 1.5])))
 def test_each_word_takes_the_values_that_the_metaschema_says(word: str, value: Any) -> None:
     assert passes({word: value}) == META.is_valid({word: value})

@@ -8,6 +8,7 @@ from headrace_blueprint import tools, validation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.unit.headrace_blueprint.documents import EVERY_KIND, JSON, graphs
 
 
@@ -16,7 +17,7 @@ def faults(document: object) -> dict[str, str]:
     return {fault.pointer: f"{fault.message} | {fault.hint}" for fault in found}
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(graphs() | st.just(EVERY_KIND), st.data())
 def test_a_mutation_gives_faults_or_a_blueprint_and_never_an_exception(
     document: dict[str, Any], data: st.DataObject
@@ -91,7 +92,7 @@ MUTATIONS: Mapping[str, Callable[[dict[str, Any], str], str]] = {
 }
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(graphs(max_nodes=5) | st.just(EVERY_KIND), st.sampled_from(sorted(MUTATIONS)), st.data())
 def test_a_fault_points_at_the_place_of_a_mutation(document: dict[str, Any], kind: str, data: st.DataObject) -> None:
     document = copy.deepcopy(document)
