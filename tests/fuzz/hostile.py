@@ -42,6 +42,13 @@ def nested(depth: int, value: Json) -> Json:
     return value
 
 
+def below(depth: int, name: str, value: Json) -> Json:
+    """A value in that many objects."""
+    for _ in range(depth):
+        value = {name: value}
+    return value
+
+
 def legal() -> Json:
     """As long as a person's largest could be: every node with a condition, references and a branch now and then."""
     text = "Write about ${nodes.n%d.output.title} and ${nodes.n%d.output} for ${inputs.message}."
@@ -112,16 +119,14 @@ def wrong(source: str) -> Json:
 
 
 def together() -> Json:
-    """As many of the costliest things at once as each limit leaves room for."""
+    """As many of the costliest things at once as each limit leaves room for, and not so many faults that the rest is left."""
     nodes: list[Mapping[str, Json]] = []
     for index, name in enumerate(SIMILAR):
-        text = "".join(f"${{nodes.{other}q.output.x{index}}}" for other in SIMILAR[:24])
-        minus = "-".join(["1<"] * 30)
-        nodes.append(
-            compose(name, text, when=f"{minus}-{index}" if index < 18 else f"true || {index} > 1", needs=[f"{name}q"])
-        )
-    nodes[-1] = {"id": "x", "kind": "flow", "workflow_id": "w", "inputs": {"a": [nested(55, 0)] * 260}}
-    return blueprint(*nodes, inputs=objects(990)["properties"] | {"additionalProperties": True})
+        text = "".join(f"${{nodes.{SIMILAR[0]}.output.x{index}_{number}}}" for number in range(24))
+        when = {"when": "1<-" * 29 + f"{index}"} if index < 15 else {}
+        nodes.append(compose(name, text, needs=[f"{name}q", f"{name}z"], **when))
+    nodes[-1] = {"id": "x", "kind": "flow", "workflow_id": "w", "inputs": {"a": [nested(55, 0)] * 200}}
+    return blueprint(*nodes, inputs=objects(480))
 
 
 def unfinished() -> Iterator[str]:
@@ -207,6 +212,10 @@ DOCUMENTS: Mapping[str, Callable[[], Json]] = {
     "keys": lambda: inputs_of({f"{'k' * 15}{i}": 0 for i in range(9_000)}),
     "half of the values, referring": lambda: inputs_of([*["x"] * 19_000, "${inputs.message}"]),
     "deep references": lambda: inputs_of([nested(55, "${inputs.message}")] * 350),
+    "long names": lambda: inputs_of({"k" * 500_000: ["${x}"] * 500}),
+    "long pointers": lambda: inputs_of(below(55, "k" * 256, ["${x}"] * 500)),
+    "long values": lambda: each(lambda i: data(i, "search", query=["x" * 2_000], top_k="x" * 2_000)),
+    "long keys of args": lambda: each(lambda i: data(i, "search", query="x", **{f"{'k' * 240}{k}": 1 for k in range(4)})),
     "escapes": lambda: each(lambda i: compose(f"n{i}", "\x01" * 850)),
     "chinese": lambda: each(lambda i: compose(f"n{i}", "学" * 1_700)),
 }

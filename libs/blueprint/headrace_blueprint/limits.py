@@ -15,6 +15,8 @@ MAX_DEPTH = 64
 """Deepest nesting of objects and lists."""
 MAX_VALUES = 20_000
 """Most values, names of fields included."""
+MAX_NAME = 256
+"""Longest name of an object's field: every fault below it has it in its pointer."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -62,6 +64,9 @@ def exceeded(document: object) -> Fault | None:
         if set(map(type, chain.from_iterable(objects))) - {str}:
             found = next(one for one in objects if set(map(type, one)) - {str})
             return Fault(_place(found, above), "the names of an object's fields are strings")
+        if max(map(len, chain.from_iterable(objects)), default=0) > MAX_NAME:
+            found = next(one for one in objects if max(map(len, one)) > MAX_NAME)
+            return Fault(_place(found, above), f"a field's name has more than {MAX_NAME} characters", "shorten it")
         above.append(level)
         level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
     return _unwritable(document)

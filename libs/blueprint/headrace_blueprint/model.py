@@ -88,7 +88,7 @@ class Retrieve(NodeBase):
     """A search in a workspace's documents."""
 
     kind: Literal["retrieve"]
-    """Searches documents; the output is {chunks: […]}."""
+    """Searches documents; the output is {chunks, entities, relations, text}, `text` for prompts."""
     query: Text
     """What to look for."""
     workspace: Annotated[str, StringConstraints(max_length=200)] | None = None

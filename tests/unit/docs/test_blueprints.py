@@ -115,7 +115,7 @@ def test_every_limit_is_the_one_that_holds() -> None:
     section = TEXT.split("\n## Limits\n", 1)[1].split("\n## ", 1)[0]
     cells = re.findall(r"\| ([^|]+?) \| (\d[^|]*?) (?=\|)", section.replace("| |", "|\n|"))
     numbers = {name: [int(one.replace(" ", "")) for one in re.findall(r"\d[\d ]*\d|\d", text)] for name, text in cells}
-    assert numbers.pop("document") == [1, limits.MAX_DEPTH, limits.MAX_VALUES]
+    assert numbers.pop("document") == [1, limits.MAX_DEPTH, limits.MAX_VALUES, limits.MAX_NAME]
     assert limits.MAX_BYTES == 1024 * 1024
     assert numbers == {
         "nodes; slots": [model.MAX_NODES],

@@ -1,15 +1,22 @@
 """A valid blueprint that is changed somewhere has a fault there; nothing makes the validator raise."""
 
 import copy
+import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import orjson
 from headrace_blueprint import tools, validation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz import trial
+from tests.fuzz.mutation import mutated
 from tests.support.examples import examples
 from tests.unit.headrace_blueprint.documents import EVERY_KIND, JSON, graphs
+
+CORPUS = [file.read_bytes() for file in sorted((Path(__file__).parents[2] / "data/blueprints/v1").glob("*.json"))]
 
 
 def faults(document: object) -> dict[str, str]:
@@ -90,6 +97,14 @@ MUTATIONS: Mapping[str, Callable[[dict[str, Any], str], str]] = {
     "a renamed field": rename,
     "a wrong type": retyped,
 }
+
+
+@settings(max_examples=examples(300))
+@given(st.sampled_from([orjson.dumps(EVERY_KIND), *CORPUS]), st.randoms(use_true_random=False))
+def test_what_the_fuzzer_makes_of_a_blueprint_is_read_without_an_exception(data: bytes, rng: random.Random) -> None:
+    for _ in range(3):
+        data = mutated(data, rng) or data
+    assert trial.run(trial.DOCUMENT + data)
 
 
 @settings(max_examples=examples(200))

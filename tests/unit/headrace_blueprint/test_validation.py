@@ -298,6 +298,32 @@ def test_what_json_cannot_carry_is_a_fault_or_harmless(value: object) -> None:
     assert validation.validate({"version": 1, "nodes": value}, tools={})
 
 
+def test_a_name_that_every_pointer_below_would_repeat_is_refused() -> None:
+    document = blueprint({"id": "x", "kind": "flow", "workflow_id": "w", "inputs": {"a": {"k" * 257: ["${x}"] * 500}}})
+    (found,) = validation.validate(document, tools={})
+    assert (found.pointer, found.hint) == ("/nodes/0/inputs/a", "shorten it")
+
+
+def test_a_value_that_holds_another_many_times_over_is_too_large_at_once() -> None:
+    value: Any = "x"
+    for _ in range(40):
+        value = [value, value]
+    (found,) = validation.validate({"version": 1, "inputs": value}, tools={})
+    assert "values" in found.message
+
+
+@pytest.mark.parametrize("value", [b"x", (1,), object(), 1 + 2j])
+def test_what_is_no_json_value_has_its_place(value: object) -> None:
+    (found,) = validation.validate({"version": 1, "nodes": [{}, {"a/b": [0, value]}]}, tools={})
+    assert found.pointer == "/nodes/1/a~1b/1"
+    assert f"{type(value).__name__} is not a JSON value" in found.message
+
+
+def test_what_is_too_deep_has_its_place() -> None:
+    (found,) = validation.validate({"version": 1, "nodes": [0, nested(100)]}, tools={})
+    assert found.pointer == "/nodes/1" + "/0" * 62
+
+
 def test_two_hundred_nodes_are_the_limit() -> None:
     assert faults(blueprint(*(compose(f"n{i}") for i in range(200)))) == {}
     assert "/nodes" in faults(blueprint(*(compose(f"n{i}") for i in range(201))))
