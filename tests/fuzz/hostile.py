@@ -122,8 +122,9 @@ def together() -> Json:
     """As many of the costliest things at once as each limit leaves room for, and not so many faults that the rest is left."""
     nodes: list[Mapping[str, Json]] = []
     for index, name in enumerate(SIMILAR):
-        text = "".join(f"${{nodes.{SIMILAR[0]}.output.x{index}_{number}}}" for number in range(24))
-        when = {"when": "1<-" * 29 + f"{index}"} if index < 15 else {}
+        text = "".join(f"${{nodes.{SIMILAR[0]}.output.x{index}_{number}}}" for number in range(9))
+        source = "[" * 31 + str(index) + "]" * 31 if index < 60 else "{{{" + "[" * 7 + "{" * 18 + f"eee in {index}"
+        when = {"when": source} if index < 72 else {}
         nodes.append(compose(name, text, needs=[f"{name}q", f"{name}z"], **when))
     nodes[-1] = {"id": "x", "kind": "flow", "workflow_id": "w", "inputs": {"a": [nested(55, 0)] * 200}}
     return blueprint(*nodes, inputs=objects(480))
@@ -140,9 +141,9 @@ def unfinished() -> Iterator[str]:
 DOCUMENTS: Mapping[str, Callable[[], Json]] = {
     "legal": legal,
     "prompts": lambda: each(lambda i: compose(f"n{i}", "x" * 5_000)),
-    "references": lambda: each(lambda i: compose(f"n{i}", "${inputs.message}" * 25)),
+    "references": lambda: each(lambda i: compose(f"n{i}", "${inputs.message}" * 9)),
     "distinct references": lambda: each(
-        lambda i: compose(f"n{i}", "".join(f"${{inputs.message.x{i * 25 + k}}}" for k in range(25)))
+        lambda i: compose(f"n{i}", "".join(f"${{inputs.message.x{i * 9 + k}}}" for k in range(9)))
     ),
     "wrong references": lambda: each(
         lambda i: compose(f"n{i}", "".join(f"${{nodes.{name}q.output}}" for name in SIMILAR[:60]))

@@ -10,7 +10,7 @@ from headrace_blueprint.shapes import nearest
 
 Path = tuple[str | int, ...]
 
-MAX_REFERENCES = 5000
+MAX_REFERENCES = 2000
 """Most references in a document; the same one counts each time."""
 
 

@@ -1,7 +1,7 @@
 """Faults of shape: missing, unknown and wrongly typed fields, with the place in the document and the nearest right name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pydantic
@@ -58,11 +58,17 @@ def _faults(document: Mapping[str, Any], details: Iterable[Mapping[str, Any]]) -
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names what was probably meant, or what there is."""
-    choices = sorted(known)
+    choices = _sorted(frozenset(known))
     close = process.extractOne(name[:64], choices, scorer=fuzz.ratio, score_cutoff=ALIKE)
     if close:
         return f"did you mean {close[0]!r}?"
     return "there are: " + ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "") if choices else "there are none"
+
+
+@lru_cache(maxsize=8)
+def _sorted(known: frozenset[str]) -> Sequence[str]:
+    """In an order that does not change, for names that are equally near."""
+    return sorted(known)
 
 
 def _locate(document: Any, loc: Sequence[str | int]) -> tuple[tuple[str | int, ...], Any]:

@@ -12,7 +12,7 @@ MAX_WEIGHT = 10_000
 """Most that the different expressions of a document may weigh together: a token weighs 1, a minus more."""
 OVERHEAD = 10
 """What an expression weighs more than its tokens."""
-WRONG = 8
+WRONG = 12
 """How many times as much a wrong one weighs: the engine's parser looks for a way to mend it."""
 
 
