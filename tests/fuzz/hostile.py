@@ -119,7 +119,7 @@ def wrong(source: str) -> Json:
 
 
 def together() -> Json:
-    """As many of the costliest things at once as each limit leaves room for, and not so many faults that the rest is left."""
+    """The costliest things at once, as many as fit, and not so many faults that the rest is left unread."""
     nodes: list[Mapping[str, Json]] = []
     for index, name in enumerate(SIMILAR):
         text = "".join(f"${{nodes.{SIMILAR[0]}.output.x{index}_{number}}}" for number in range(9))
