@@ -2,6 +2,7 @@
 SHELL := bash
 PYTHON ?= python3
 PORT ?= 8080
+SECONDS := 300
 UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +35,7 @@ images: ## Build the images (IMAGES="edge rag" TAG=dev REGISTRY=â€¦ BASE_IMAGE=â
 	@scripts/images $(IMAGES)
 
 ##@ Develop
-.PHONY: install lock check format proto manifests test test-unit test-kube bench
+.PHONY: install lock check format proto manifests test test-unit test-kube fuzz bench
 install: $(VENV)/.installed ## Make .venv from requirements.lock
 
 $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$(m)/pyproject.toml)
@@ -75,9 +76,14 @@ test-kube: install ## The operator against a real API server (KUBECONFIG, or HEA
 test-e2e-kube: install ## The suite on a cluster whose nodes have the images of `make images` (KUBECONFIG)
 	$(BIN)/python -m pytest tests/e2e/kube --exitfirst --capture=no
 
+fuzz: install ## Look for blueprints that break the language or take long, for SECONDS=300; the machine should be idle
+	$(BIN)/python -m tests.fuzz.blueprint -max_total_time=$(SECONDS)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout 3600 tests/unit/headrace_blueprint
+
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.router
 	$(BIN)/python -m tests.bench.gate
 	$(BIN)/python -m tests.bench.cache
 	$(BIN)/python -m tests.bench.admission
+	$(BIN)/python -m tests.bench.blueprint
