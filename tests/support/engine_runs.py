@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace_executor import events
+from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
+from headrace_executor.engine.retrying import Sleep
 from headrace_executor.model import Outcome, RunKind
-from headrace_executor.ports import SavedWorkflow
+from headrace_executor.ports import Cel, Models, Rag, SavedWorkflow
 
 from tests.support import agui
 from tests.support.executor_fakes import (
@@ -44,10 +46,13 @@ class PageRun:
 
     blueprint: Json
     inputs: Mapping[str, Json]
-    models: FakeModels = field(default_factory=FakeModels)
-    rag: FakeRag = field(default_factory=FakeRag)
+    models: Models = field(default_factory=FakeModels)
+    rag: Rag = field(default_factory=FakeRag)
     toolbox: FakeToolbox = field(default_factory=FakeToolbox)
     workflows: FakeWorkflows = field(default_factory=FakeWorkflows)
+    cel: Cel = field(default_factory=FakeCel)
+    limits: Limits = field(default_factory=Limits)
+    sleep: Sleep = no_sleep
 
     def __post_init__(self) -> None:
         self.journal = FakeJournal(claimed({"blueprint": self.blueprint, "inputs": self.inputs}, kind=RunKind.PAGE))
@@ -62,9 +67,10 @@ class PageRun:
             models=self.models,
             toolbox=self.toolbox,
             workflows=self.workflows,
-            cel=FakeCel(),
+            cel=self.cel,
+            limits=self.limits,
             now=lambda: NOW,
-            sleep=no_sleep,
+            sleep=self.sleep,
         )
         return await pipeline.run(self.journal)
 
