@@ -188,3 +188,24 @@ async def test_the_first_node_that_fails_for_good_stops_the_others_in_the_same_w
         await task
     assert set(run.journal.steps) == recorded
     agui.check(run.journal.finish(events.run_error("tool", "it is broken")))
+
+
+async def test_the_stream_of_an_answer_that_waits_for_the_log_is_closed() -> None:
+    hanging, before = Hanging(), places()
+    nodes = [{"id": "text", "kind": "compose", "prompt": "x"}]
+    run = PageRun({"version": 1, "name": "slow log", "nodes": nodes, "output": "${nodes.text.output}"}, {}, models=hanging)
+    streams: list[Any] = []
+    stream = hanging.stream
+
+    def kept(request: ChatRequest) -> AsyncIterator[str | Completion]:
+        streams.append(stream(request))  # or the collector closes it
+        return streams[0]  # type: ignore[no-any-return]
+
+    hanging.stream = kept  # type: ignore[method-assign]
+    run.journal.drained = lambda: hanging.for_ever("log")  # type: ignore[method-assign]
+    task = asyncio.create_task(run.start())
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    assert hanging.open == {"text": 1, "log": 1}
+    task.cancel()
+    await gone(hanging, task, before)
