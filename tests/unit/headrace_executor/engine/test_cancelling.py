@@ -199,7 +199,7 @@ async def test_the_stream_of_an_answer_that_waits_for_the_log_is_closed() -> Non
 
     def kept(request: ChatRequest) -> AsyncIterator[str | Completion]:
         streams.append(stream(request))  # or the collector closes it
-        return streams[0]  # type: ignore[no-any-return]
+        return streams[0]
 
     hanging.stream = kept  # type: ignore[method-assign]
     run.journal.drained = lambda: hanging.for_ever("log")  # type: ignore[method-assign]
