@@ -38,10 +38,9 @@ ROUNDS, WARM = 15, 3
 IDLE = "bench.idle"
 CALL_S, PIECES = 1.0, 20
 """A model's answer takes so long, in so many pieces at equal distances."""
-REPORTS = 3
+REPORTS = 5
 INPUTS = {"class_id": "c-j3b", "term": "2025-autumn-midterm", "language": "English"}
 """A class of 30."""
-WANTED = 1.10
 SAME_ROWS = """
 WITH logged AS (
     INSERT INTO events (run_id, first_seq, last_seq, final, data) VALUES ($1, $2, $3, true, $4)
@@ -132,23 +131,23 @@ async def overhead(own: Owner, cel: Cel) -> Table:
     """A run of each shape and its floor in turns."""
     idle = Answers({IDLE: {"type": "object"}}, lambda _name, _arguments: None)
     engine = pipeline(Provider(), idle, cel)
-    title = f"{NODES} nodes with nothing to do, stored: µs per node, median of {ROUNDS}"
-    table = _table(title, "shape", "µs", "floor", "÷ floor", "CPU µs", "floor's CPU", "÷ floor's")
+    title = f"{NODES} nodes with nothing to do, stored: µs per node, of {ROUNDS} runs"
+    table = _table(title, "shape", "best", "floor", "÷", "median", "floor", "÷", "CPU, median", "floor's CPU", "÷")
     for name, (blueprint, inputs) in shapes().items():
         runs: list[Took] = []
         floors: list[tuple[float, float]] = []
         for _ in range(WARM + ROUNDS):
             runs.append(await own.run(engine, {"blueprint": blueprint, "inputs": inputs}))
             floors.append(await floor(own, runs[-1].run_id))
-        took, cpu = median(one.seconds for one in runs[WARM:]), median(one.cpu_s for one in runs[WARM:])
-        bare, bare_cpu = (median(values) for values in zip(*floors[WARM:], strict=True))
-        figures = [value / NODES * 1e6 for value in (took, bare, cpu, bare_cpu)]
-        table.add_row(
-            name,
-            *(f"{figures[0]:.0f}", f"{figures[1]:.0f}", f"{took / bare:.1f}"),
-            *(f"{figures[2]:.0f}", f"{figures[3]:.0f}", f"{cpu / bare_cpu:.1f}"),
-        )
+        took, cpu = [one.seconds for one in runs[WARM:]], [one.cpu_s for one in runs[WARM:]]
+        bare, bare_cpu = zip(*floors[WARM:], strict=True)
+        pairs = [(min(took), min(bare)), (median(took), median(bare)), (median(cpu), median(bare_cpu))]
+        table.add_row(name, *(cell for pair in pairs for cell in _beside(*pair)))
     return table
+
+
+def _beside(run_s: float, floor_s: float) -> tuple[str, str, str]:
+    return f"{run_s / NODES * 1e6:.0f}", f"{floor_s / NODES * 1e6:.0f}", f"{run_s / floor_s:.1f}"
 
 
 async def reports(own: Owner, cel: Cel) -> Table:
@@ -156,23 +155,26 @@ async def reports(own: Owner, cel: Cel) -> Table:
     limits, provider = Limits(), Provider()
     toolbox = Answers(school.tools(), school.served)
     engine = pipeline(provider, toolbox, cel, RunPages(own.pool, max_per_tenant=1000))
-    title = f"A class of 30, {CALL_S:.0f} s a model's call, {limits.max_parallel_nodes} nodes at once; median of {REPORTS}"
-    table = _table(title, "workflow", "calls", "critical path, s", "took, s", "÷ path", f"≤ {WANTED:.2f}")
+    title = (
+        f"A class of 30, {CALL_S:.0f} s a model's call, {limits.max_parallel_nodes} nodes at once; wanted: ÷ path ≤ 1.10"
+    )
+    columns = ("workflow", "runs", "calls", "critical path, s", "took, s: best / median", "÷ path: best / median")
+    table = _table(title, *columns)
     report, comments = school.document("class-report"), school.document("student-comments")
     rows = {
-        "class report, first of the process": (report, 1),
+        "class report, the process's first": (report, 1),
         "class report": (report, REPORTS),
-        "student comments, 4 at once as it says": (comments, REPORTS),
+        "student comments, 4 at once": (comments, REPORTS),
         "student comments, 8 at once": (_concurrent(comments, 8), REPORTS),
     }
     for name, (blueprint, rounds) in rows.items():
         path = makespan(_plan(blueprint), _outputs(blueprint), call_s=CALL_S, places=limits.max_parallel_nodes)
         before = provider.calls
-        runs = [await own.run(engine, {"blueprint": blueprint, "inputs": INPUTS}) for _ in range(rounds)]
-        took = median(one.seconds for one in runs)
+        took = [(await own.run(engine, {"blueprint": blueprint, "inputs": INPUTS})).seconds for _ in range(rounds)]
+        best, middle = min(took), median(took)
         calls = (provider.calls - before) / rounds
-        row = (f"{calls:.0f}", f"{path:.2f}", f"{took:.2f}", f"{took / path:.2f}")
-        table.add_row(name, *row, "yes" if took <= path * WANTED else "no")
+        row = (f"{rounds}", f"{calls:.0f}", f"{path:.2f}", f"{best:.2f} / {middle:.2f}")
+        table.add_row(name, *row, f"{best / path:.2f} / {middle / path:.2f}")
     return table
 
 
