@@ -213,7 +213,7 @@ class Oracle:
         text = " ".join([path, *(_text(outputs[need]) for need in spec.needs)])
         match spec.kind:
             case "compute" if not spec.broken:
-                return [path, [outputs[need] for need in spec.needs]]
+                return _sorted([path, [outputs[need] for need in spec.needs]])
             case "compose":
                 self._strike(path, attempts=spec.attempts or COMPOSE_ATTEMPTS)
                 return {"said": said(text)} if spec.json else said(text)
@@ -265,6 +265,11 @@ def _holds(when: str, outputs: Mapping[str, Json], item: str | None, path: str) 
 
 def _text(value: Json) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _sorted(value: Json) -> Json:
+    """What went through an expression: its objects have their fields in order."""
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
 def said(prompt: str) -> str:

@@ -19,8 +19,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
+        if not self._ready:  # type: ignore[attr-defined]
+            due = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+            if not due:
+                raise RuntimeError("everybody waits for somebody else")
+            self._now = max(self._now, min(due))
         super()._run_once()  # type: ignore[misc]
 
 

@@ -125,7 +125,8 @@ def _to_json(value: Any, depth: int) -> Json:
         case list():
             return [_to_json(item, depth + 1) for item in value]
         case dict() if all(isinstance(key, str) for key in value):
-            return {key: _to_json(item, depth + 1) for key, item in value.items()}
+            # The engine's maps have another order each time; prompts that are equal must read equal.
+            return {key: _to_json(item, depth + 1) for key, item in sorted(value.items())}
         case datetime.datetime():
             return value.isoformat().replace("+00:00", "Z")
         case _:
