@@ -78,10 +78,13 @@ class Graph:
         """The branches that choose whether a node runs."""
         return [one.id for one in self.specs if name in {*one.otherwise, *(n for _, then in one.cases for n in then)}]
 
+    def spec(self, name: str) -> Spec:
+        """One of its nodes."""
+        return next(one for one in self.specs if one.id == name)
+
     def needs(self, name: str) -> frozenset[str]:
         """What a node waits for."""
-        spec = next(one for one in self.specs if one.id == name)
-        return spec.all_needs() | frozenset(self.guards(name))
+        return self.spec(name).all_needs() | frozenset(self.guards(name))
 
     def document(self) -> Json:
         """The blueprint."""

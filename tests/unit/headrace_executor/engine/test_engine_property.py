@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import jsonpatch
@@ -48,7 +49,14 @@ class World:
     def _path(self, text: str) -> str:
         path = text.partition(" ")[0]
         assert f"node:{path}" not in self.store.steps, f"{path} is recorded, and asks again"
+        paid = {f"node:{need}" for need in self._needs(path) if self.answered[need, self.owner]}
+        assert paid <= self.store.steps.keys(), f"{path} did not wait until what was paid for is stored"
         return path
+
+    def _needs(self, path: str) -> list[str]:
+        flow, slash, name = path.rpartition("/")
+        graph = graph_at(self.case, path)
+        return [f"{flow}{slash}{need}" for need in graph.needs(name.partition("[")[0])]
 
     @contextmanager
     def _call(self, path: str) -> Iterator[None]:
@@ -57,24 +65,12 @@ class World:
         assert self._calls.total() <= self.parallel
         outer, _, item = path.rpartition("[")
         if item.endswith("]"):
-            at_once = sum(
-                count
-                for one, count in self._calls.items()
-                if one.rpartition("[")[0] == outer and "/" not in one[len(outer) :]
-            )
-            assert at_once <= self._concurrency(outer)
+            beside = [one for one in self._calls.elements() if one.rpartition("[")[0] == outer]
+            assert len(beside) <= graph_at(self.case, path).spec(outer.rpartition("/")[2]).concurrency
         try:
             yield
         finally:
             self._calls[path] -= 1
-
-    def _concurrency(self, path: str) -> int:
-        graph = self.case.graph
-        *flows, name = re.sub(r"\[\d+\]", "", path).split("/")
-        for flow in flows:
-            spec = next(one for one in graph.specs if one.id == flow)
-            graph = self.case.workflows[spec.workflow or (spec.inner.workflow if spec.inner else "")]
-        return next(one.concurrency for one in graph.specs if one.id == name)
 
     async def _fate(self, path: str, passing: Exception, final: Exception) -> Exception | None:
         """Take the time that this attempt takes; what it fails with, if it does."""
@@ -122,9 +118,19 @@ class World:
         raise AssertionError("no document is read here")
 
     async def get(self, tenant_id: str, workflow_id: str) -> SavedWorkflow | None:
+        assert "flows" not in self.store.steps, "a later owner takes the revisions that are recorded"
         await asyncio.sleep(0.5)
         graph = self.case.workflows.get(workflow_id)
         return None if graph is None else SavedWorkflow(workflow_id, 3, graph.document())
+
+
+def graph_at(case: Case, path: str) -> Graph:
+    """The blueprint that a node belongs to."""
+    graph = case.graph
+    for part in path.split("/")[:-1]:
+        spec = graph.spec(part.partition("[")[0])
+        graph = case.workflows[spec.workflow or (spec.inner.workflow if spec.inner else "")]
+    return graph
 
 
 class Verifier:
@@ -138,26 +144,28 @@ class Verifier:
         agui.check(self.log)
         done: set[str] = set()
         begun: set[str] = set()
+        left: set[str] = set()
         for event in self.log:
             name = event.get("stepName", "")
             if event["type"] == "STEP_STARTED":
                 assert name not in done, f"{name} ran again"
                 begun.add(name)
+                left.add(name)
                 if name.startswith("node:"):
                     self._started(name.removeprefix("node:"), begun, done)
             elif event["type"] == "STEP_FINISHED" and "metadata" not in event:
                 done.add(name)
+                assert not any(one.startswith((f"{name}[", f"{name}/")) for one in left), f"something in {name} stays open"
+            if event["type"] == "STEP_FINISHED":
+                left.discard(name)
 
     def _started(self, path: str, begun: set[str], done: set[str]) -> None:
-        graph, prefix = self.case.graph, ""
-        for part in (parts := path.split("/"))[:-1]:
-            assert f"node:{prefix}{part}" in begun, f"{path} began before what it is inside of"
-            spec = next(one for one in graph.specs if one.id == part.partition("[")[0])
-            graph = self.case.workflows[spec.workflow or (spec.inner.workflow if spec.inner else "")]
-            prefix += f"{part}/"
+        parts = path.split("/")
+        prefix = "".join(f"{part}/" for part in parts[:-1])
+        assert all(f"node:{outer}" in begun for outer in accumulate(parts[:-1], "{}/{}".format)), f"{path} has no outside"
         name, _, item = parts[-1].partition("[")
         assert not item or f"node:{prefix}{name}" in begun
-        needs = {f"node:{prefix}{need}" for need in graph.needs(name)}
+        needs = {f"node:{prefix}{need}" for need in graph_at(self.case, path).needs(name)}
         assert needs <= done, f"{path} was early"
         if self.case.graph.slots and len(parts) == 1:
             assert begun & {"data", "compute", "compose"} - done, f"{path} is in no phase"
@@ -187,7 +195,6 @@ async def own(journal: RunJournal, pipeline: RunPipeline) -> Outcome | RunFailed
 async def live(case: Case, store: RunStore, world: World, limits: Limits, crashes: list[tuple[int, bool]]) -> Any:
     """Own the run again and again until it has ended; one owner dies for each crash."""
     pages = FakePages()
-    replica_limits = limits
     for crash in [*crashes, None]:
         world.owner += 1
         store.crash = crash
@@ -202,7 +209,7 @@ async def live(case: Case, store: RunStore, world: World, limits: Limits, crashe
             cel=FakeCel(),
             workflows=world,
             pages=pages,
-            limits=replica_limits,
+            limits=limits,
             now=lambda: NOW,
             jitter=lambda: 0.5,
         )
@@ -218,7 +225,7 @@ async def live(case: Case, store: RunStore, world: World, limits: Limits, crashe
     raise AssertionError("the last owner does not die")
 
 
-@settings(max_examples=settings().max_examples if settings().max_examples > 300 else 300, deadline=None)
+@settings(max_examples=max(300, settings().max_examples))
 @given(
     case=cases(),
     seed=st.integers(0, 2**16),
@@ -267,6 +274,7 @@ def verify_failed(store: RunStore, failed: Failed) -> None:
 def verify_recorded(graph: Graph, store: RunStore, expected: Mapping[str, Json], gaps: set[str]) -> None:
     """Each node is recorded with the oracle's output, and each gap beside it."""
     assert {spec.id: store.steps[f"node:{spec.id}"].output for spec in graph.specs} == expected
+    assert ("flows" in store.steps) == any(spec.workflow or (spec.inner and spec.inner.workflow) for spec in graph.specs)
     beside = {name.removeprefix("gap:") for name in store.steps if name.startswith("gap:")}
     assert gaps <= beside
     assert all(store.steps[step].output is None for step in beside)
