@@ -2,6 +2,7 @@
 SHELL := bash
 PYTHON ?= python3
 PORT ?= 8080
+SECONDS := 300
 UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,12 +16,15 @@ PROTOS := $(shell find protos/headrace -name '*.proto')
 PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/tools/headrace_tools libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) operator/headrace_operator cli/headrace_cli
 
 ##@ Use
-.PHONY: help up down
+.PHONY: help up down school
 help: ## Show this text
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: install ## Start everything on this machine and ask one question (PORT=8080)
-	@$(BIN)/headrace up --port $(PORT)
+up: install ## Start everything on this machine and ask one question (PORT=8080 TOOLS=tools.yaml)
+	@$(BIN)/headrace up --port $(PORT) $(if $(TOOLS),--tools $(TOOLS))
+
+school: install ## Serve the example school and save its workflows, beside `make up TOOLS=examples/school/tools.yaml`
+	@$(BIN)/python -m examples.school
 
 down: ## Stop what `headrace up --detach` started
 	@$(BIN)/headrace down
@@ -31,7 +35,7 @@ images: ## Build the images (IMAGES="edge rag" TAG=dev REGISTRY=â€¦ BASE_IMAGE=â
 	@scripts/images $(IMAGES)
 
 ##@ Develop
-.PHONY: install lock check format proto manifests test test-unit test-kube bench
+.PHONY: install lock check format proto manifests test test-unit test-kube fuzz bench
 install: $(VENV)/.installed ## Make .venv from requirements.lock
 
 $(VENV)/.installed: requirements.lock scripts/bootstrap $(foreach m,$(MEMBERS),$(m)/pyproject.toml)
@@ -72,9 +76,14 @@ test-kube: install ## The operator against a real API server (KUBECONFIG, or HEA
 test-e2e-kube: install ## The suite on a cluster whose nodes have the images of `make images` (KUBECONFIG)
 	$(BIN)/python -m pytest tests/e2e/kube --exitfirst --capture=no
 
+fuzz: install ## Look for blueprints that break the language or take long, for SECONDS=300; the machine should be idle
+	$(BIN)/python -m tests.fuzz.blueprint -max_total_time=$(SECONDS)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout 3600 tests/unit/headrace_blueprint
+
 bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.router
 	$(BIN)/python -m tests.bench.gate
 	$(BIN)/python -m tests.bench.cache
 	$(BIN)/python -m tests.bench.admission
+	$(BIN)/python -m tests.bench.blueprint

@@ -23,6 +23,9 @@ hypothesis.settings.register_profile(
     "headrace", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile("search", deadline=None, max_examples=2_000)
+hypothesis.settings.register_profile(
+    "nightly", deadline=None, max_examples=10_000, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "headrace"))
 
 

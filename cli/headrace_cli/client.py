@@ -41,6 +41,14 @@ class Event:
         return str(self.data.get("type", ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A resource and the ETag of what it is now, "" for none."""
+
+    value: Json
+    etag: str
+
+
 @dataclass(slots=True)
 class _Position:
     """How far a stream has been read."""
@@ -86,6 +94,26 @@ class EdgeClient:
         """POST a JSON object; the same call is never made twice by a retry. Raises as `get` does."""
         return await self._call("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
+    async def read(self, path: str) -> Tagged:
+        """GET a JSON value with its ETag. Raises as `get` does."""
+        return _tagged(await self._request("GET", path))
+
+    async def text(self, path: str, **params: str | int) -> str:
+        """GET a text, such as a page's HTML. Raises as `get` does."""
+        return (await self._request("GET", path, params=params)).text
+
+    async def put(self, path: str, body: Mapping[str, Json], *, based_on: str) -> Tagged:
+        """PUT a JSON object in place of what has the ETag `based_on`: "" for what is to be new, "*" for whatever is there.
+
+        Raises as `get` does; the problem is 412 when it is otherwise.
+        """
+        headers = {"If-Match": based_on} if based_on else {"If-None-Match": "*"}
+        return _tagged(await self._request("PUT", path, json=body, headers=headers))
+
+    async def delete(self, path: str) -> None:
+        """DELETE a resource, whatever it is now. Raises as `get` does."""
+        await self._request("DELETE", path)
+
     async def upload(self, path: str, name: str, content: bytes, fields: Mapping[str, str]) -> Json:
         """POST a file as multipart. Raises as `get` does."""
         return await self._call("POST", path, files={"file": (name, content)}, data=dict(fields))
@@ -115,13 +143,17 @@ class EdgeClient:
                 yield event
 
     async def _call(self, method: str, path: str, **options: Any) -> Json:
+        response = await self._request(method, path, **options)
+        return response.json() if response.content else None
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise self._away(error) from error
         if response.is_error:
             raise problems.decode(response)
-        return response.json() if response.content else None
+        return response
 
     async def _events(self, at: _Position, opening: _Opening | None) -> AsyncGenerator[Event, None]:
         loop = asyncio.get_running_loop()
@@ -195,6 +227,10 @@ class EdgeClient:
 
     def _hint(self, at: _Position) -> str:
         return f"the run goes on; see it with: curl {self.url}/api/tasks/{at.run_id}" if at.run_id else "try again"
+
+
+def _tagged(response: httpx.Response) -> Tagged:
+    return Tagged(response.json() if response.content else None, response.headers.get("etag", ""))
 
 
 def _decode(message: httpx_sse.ServerSentEvent) -> Event | None:

@@ -7,7 +7,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from headrace_cli.commands import capacity, chat, docs, down, logs, quota, run, simulate_scaling, status, up, usage
+from headrace_cli.commands import (
+    capacity,
+    chat,
+    docs,
+    down,
+    logs,
+    page,
+    quota,
+    run,
+    simulate_scaling,
+    status,
+    tools,
+    up,
+    usage,
+    workflow,
+)
 from headrace_cli.errors import CliError
 
 HELP = """Runs LLM agents at the pace that the provider's quota allows.
@@ -18,6 +33,8 @@ Start everything on this machine, a small real model included, and talk to it:
   headrace chat "What is a headrace?"     only the answer goes to standard output
   headrace docs add notes.md              then: headrace chat --mode qa "…"
   headrace run page.yaml -i topic=mills   a blueprint of your own
+  headrace workflow save mills page.yaml  kept; then: headrace workflow run mills -i topic=…
+  headrace page patch ID "shorter"        a page changed by a sentence; then: headrace page undo ID
   headrace usage                          what it has cost today
   headrace quota                          what the provider grants now, and who waits for it
   headrace capacity --rpm 100             how many users that quota serves
@@ -80,8 +97,11 @@ app.command(rich_help_panel=_SUITE)(status.status)
 app.command(rich_help_panel=_SUITE)(logs.logs)
 app.command(rich_help_panel=_USE)(chat.chat)
 app.command(rich_help_panel=_USE)(run.run)
+app.command(rich_help_panel=_USE)(tools.tools)
 app.command(rich_help_panel=_USE)(usage.usage)
 app.command(rich_help_panel=_USE)(quota.quota)
 app.command(rich_help_panel=_USE)(capacity.capacity)
 app.command(rich_help_panel=_USE)(simulate_scaling.simulate_scaling)
 app.add_typer(docs.app, rich_help_panel=_USE)
+app.add_typer(workflow.app, rich_help_panel=_USE)
+app.add_typer(page.app, rich_help_panel=_USE)

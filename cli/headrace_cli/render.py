@@ -1,73 +1,22 @@
 """What a run looks like on a terminal. Pure: an event and what was shown so far give what to show next.
 
-Stages are lines; a message's tokens follow each other. Only one message is shown at a time: what others say meanwhile is
-kept and shown when it has ended, so that two slots that are composed at once are not mixed.
+Stages are lines; a message's tokens follow each other (`speech`).
 """
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
 
-Json = Any
+from headrace_cli import clarify, speech
+from headrace_cli.view import Json, Kind, Piece, View
 
 MAX_TOOL_CHARS = 160
 """Of a tool's arguments or result on its line."""
-
-
-class Kind(StrEnum):
-    """What a piece is, for who styles it."""
-
-    STAGE = "stage"
-    DONE = "done"
-    CUT = "cut"
-    """A step that was closed and is not done."""
-    NOTE = "note"
-    ERROR = "error"
-    TEXT = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Something to show. A TEXT continues its line; any other kind is a line of its own."""
-
-    kind: Kind
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A message that is not shown yet."""
-
-    text: str = ""
-    ended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What has been shown of a run."""
-
-    run_id: str = ""
-    session_id: str = ""
-    started: Mapping[str, float] = field(default_factory=dict)
-    """Open steps and when they were opened, seconds of the caller's clock."""
-    speaking: str = ""
-    """The message whose tokens are being shown."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    """Messages that wait for it, in order."""
-    intent: str = ""
-    """What the router found."""
-    origin: str = ""
-    """Where the plan came from."""
-    tools: Mapping[str, str] = field(default_factory=dict)
-    """Open tool calls and their names."""
-    result: Json = None
-    outcome: str = ""
-    """Set at the end: success, cancelled, interrupt, or error."""
-    said: int = 0
-    """Characters of text shown."""
+ORIGINS = {"reused": "reused: planned before for the same request"}
+"""Where a plan came from, when the word alone does not say it."""
+_ITEM = re.compile(r"(?P<map>.+)\[\d+\]")
+"""The step of one item of a map."""
 
 
 def show(event: Mapping[str, Json], view: View, *, now_s: float) -> tuple[View, tuple[Piece, ...]]:
@@ -81,58 +30,46 @@ def _run_started(event: Mapping[str, Json], view: View, _: float) -> tuple[View,
 
 
 def _step_started(event: Mapping[str, Json], view: View, now_s: float) -> tuple[View, tuple[Piece, ...]]:
+    """A line, but for the items of a map, of which only the end is told."""
     name = str(event.get("stepName", ""))
-    return dataclasses.replace(view, started={**view.started, name: now_s}), (Piece(Kind.STAGE, name),)
+    view = dataclasses.replace(view, started={**view.started, name: now_s})
+    return view, () if "[" in name else (Piece(Kind.STAGE, name),)
 
 
 def _step_finished(event: Mapping[str, Json], view: View, now_s: float) -> tuple[View, tuple[Piece, ...]]:
     name = str(event.get("stepName", ""))
     rest = {open_name: at for open_name, at in view.started.items() if open_name != name}
     took = f"{now_s - view.started[name]:.2f} s" if name in view.started else ""
-    found = {"route": view.intent, "plan": view.origin}.get(name, "")
-    facts = [part for part in (took, found) if part]
+    found = {"route": view.intent, "plan": ORIGINS.get(view.origin, view.origin)}.get(name, "")
+    facts = [part for part in (took, found, _items(view, name)) if part]
     metadata = event.get("metadata")
-    cut = isinstance(metadata, dict) and metadata.get("done") is False
+    cut = name in view.gaps or (isinstance(metadata, dict) and metadata.get("done") is False)
     piece = Piece(Kind.CUT if cut else Kind.DONE, "  ".join([name, *facts]))
-    return dataclasses.replace(view, started=rest), (piece,)
+    return dataclasses.replace(view, started=rest, items=_counted(view, name, cut=cut)), (piece,)
 
 
-def _text_start(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
-    message = str(event.get("messageId", ""))
-    if view.speaking:
-        return dataclasses.replace(view, waiting={**view.waiting, message: Waiting()}), ()
-    return dataclasses.replace(view, speaking=message), ()
+def _counted(view: View, step: str, *, cut: bool) -> Mapping[str, tuple[int, int]]:
+    match = _ITEM.fullmatch(step)
+    if match is None:
+        return view.items
+    done, failed = view.items.get(match["map"], (0, 0))
+    return {**view.items, match["map"]: (done, failed + 1) if cut else (done + 1, failed)}
 
 
-def _text_content(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
-    message, delta = str(event.get("messageId", "")), str(event.get("delta", ""))
-    if view.speaking in ("", message):
-        return dataclasses.replace(view, speaking=message, said=view.said + len(delta)), (Piece(Kind.TEXT, delta),)
-    text = view.waiting.get(message, Waiting()).text + delta
-    return dataclasses.replace(view, waiting={**view.waiting, message: Waiting(text)}), ()
+def _items(view: View, step: str) -> str:
+    """What became of a map's items."""
+    if step not in view.items:
+        return ""
+    done, failed = view.items[step]
+    return f"{done} of {done + failed} items" if failed else f"{done} item{'' if done == 1 else 's'}"
 
 
-def _text_end(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
-    message = str(event.get("messageId", ""))
-    if view.speaking == message:
-        view, pieces = _next_speaker(view)
-        return view, (Piece(Kind.TEXT, "\n"), *pieces)
-    if message not in view.waiting:
-        return view, ()
-    ended = dataclasses.replace(view.waiting[message], ended=True)
-    return dataclasses.replace(view, waiting={**view.waiting, message: ended}), ()
-
-
-def _next_speaker(view: View) -> tuple[View, tuple[Piece, ...]]:
-    """Show the ended messages that waited, and go on with the first that has not ended."""
-    ended = [one.text for one in view.waiting.values() if one.ended]
-    pieces = tuple(Piece(Kind.TEXT, text + "\n") for text in ended if text)
-    going = {message: one for message, one in view.waiting.items() if not one.ended}
-    speaking = next(iter(going), "")
-    text = going.pop(speaking).text if speaking else ""
-    said = view.said + sum(map(len, ended)) + len(text)
-    view = dataclasses.replace(view, speaking=speaking, waiting=going, said=said)
-    return view, (*pieces, Piece(Kind.TEXT, text)) if text else pieces
+def _snapshot(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
+    snapshot = event.get("snapshot")
+    blueprint = snapshot.get("blueprint") if isinstance(snapshot, dict) else None
+    layout = blueprint.get("layout") if isinstance(blueprint, dict) else None
+    slots = [slot for slot in layout if isinstance(slot, dict)] if isinstance(layout, list) else []
+    return dataclasses.replace(view, titles={str(slot.get("node")): str(slot.get("title")) for slot in slots}), ()
 
 
 def _tool_start(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
@@ -167,41 +104,40 @@ def _custom(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tupl
         warnings = value.get("warnings")
         notes = tuple(Piece(Kind.NOTE, str(text)) for text in warnings) if isinstance(warnings, list) else ()
         return dataclasses.replace(view, origin=str(value.get("origin") or "")), notes
+    if name == "headrace.gap":
+        return _gap(value, view)
     if name == "headrace.restarted":
-        return _restarted(value, view)
+        return speech.restarted(value, view)
     if name == "headrace.usage":
         return view, (Piece(Kind.NOTE, _usage(value)),) if value.get("llm_calls") or value.get("cached_calls") else ()
     return view, ()
 
 
-def _restarted(value: Mapping[str, Json], view: View) -> tuple[View, tuple[Piece, ...]]:
-    """A step begins anew; what its message has said so far stays where it is."""
-    note = Piece(Kind.NOTE, f"{value.get('step') or 'a message'} was cut off and starts anew")
-    if not view.speaking or value.get("message_id") != view.speaking:
-        return view, (note,)
-    view, pieces = _next_speaker(view)
-    return view, (Piece(Kind.TEXT, "\n"), note, *pieces)
+def _gap(value: Mapping[str, Json], view: View) -> tuple[View, tuple[Piece, ...]]:
+    step = str(value.get("step") or "")
+    why = ": ".join(str(value[key]) for key in ("code", "message") if value.get(key))
+    return dataclasses.replace(view, gaps=view.gaps | {step}), (Piece(Kind.GAP, f"{step or 'a node'} left a gap: {why}"),)
 
 
 def _run_finished(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
     outcome = event.get("outcome")
     kind = str(outcome.get("type", "success")) if isinstance(outcome, dict) else str(outcome or "success")
-    pieces = _rest(view)
-    if kind != "success":
-        pieces = (*pieces, Piece(Kind.NOTE, "cancelled" if kind == "cancelled" else "it asks back"))
-    return dataclasses.replace(view, speaking="", waiting={}, outcome=kind, result=event.get("result")), pieces
+    pieces = speech.rest(view)
+    asked = outcome.get("interrupts") if isinstance(outcome, dict) else None
+    interrupts = [one for one in asked if isinstance(one, dict)] if isinstance(asked, list) else []
+    if kind == "cancelled":
+        pieces = (*pieces, Piece(Kind.NOTE, "cancelled"))
+    elif kind != "success":
+        lines = [line for one in interrupts for line in clarify.lines(clarify.question(one))]
+        pieces = (*pieces, *(Piece(Kind.ASK, line) for line in lines or ["it asks back"]))
+    view = dataclasses.replace(view, speaking="", waiting={}, outcome=kind, interrupts=interrupts)
+    return dataclasses.replace(view, result=event.get("result")), pieces
 
 
 def _run_error(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
     code, message = str(event.get("code", "")), " ".join(str(event.get("message", "")).split())
     error = Piece(Kind.ERROR, f"{code}: {message}" if code else message)
-    return dataclasses.replace(view, speaking="", waiting={}, outcome="error"), (*_rest(view), error)
-
-
-def _rest(view: View) -> tuple[Piece, ...]:
-    """What a message that was cut off leaves to show."""
-    open_line = (Piece(Kind.TEXT, "\n"),) if view.speaking else ()
-    return (*open_line, *(Piece(Kind.TEXT, one.text + "\n") for one in view.waiting.values() if one.text))
+    return dataclasses.replace(view, speaking="", waiting={}, outcome="error"), (*speech.rest(view), error)
 
 
 def _usage(value: Mapping[str, Json]) -> str:
@@ -229,12 +165,13 @@ _HANDLERS = {
     "RUN_STARTED": _run_started,
     "STEP_STARTED": _step_started,
     "STEP_FINISHED": _step_finished,
-    "TEXT_MESSAGE_START": _text_start,
-    "TEXT_MESSAGE_CONTENT": _text_content,
-    "TEXT_MESSAGE_END": _text_end,
+    "TEXT_MESSAGE_START": speech.started,
+    "TEXT_MESSAGE_CONTENT": speech.content,
+    "TEXT_MESSAGE_END": speech.ended,
     "TOOL_CALL_START": _tool_start,
     "TOOL_CALL_ARGS": _tool_args,
     "TOOL_CALL_RESULT": _tool_result,
+    "STATE_SNAPSHOT": _snapshot,
     "CUSTOM": _custom,
     "RUN_FINISHED": _run_finished,
     "RUN_ERROR": _run_error,

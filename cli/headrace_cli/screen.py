@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from headrace_cli.client import Event
-from headrace_cli.render import Kind, Piece, View, show
+from headrace_cli.render import show
+from headrace_cli.view import Kind, Piece, View
 
 _MARKS = {
     Kind.STAGE: "[cyan]▸ {}[/]",
     Kind.DONE: "[green]✓[/] [dim]{}[/]",
     Kind.CUT: "[red]✗[/] [dim]{}[/]",
+    Kind.GAP: "[yellow]![/] {}",
     Kind.NOTE: "[dim]· {}[/]",
+    Kind.ASK: "[bold yellow]?[/] {}",
     Kind.ERROR: "[bold red]✗[/] {}",
 }
 
@@ -25,13 +28,16 @@ _MARKS = {
 class Screen:
     """Two consoles that know whether the cursor is inside a line."""
 
-    def __init__(self, *, out: Console | None = None, err: Console | None = None) -> None:
+    def __init__(self, *, out: Console | None = None, err: Console | None = None, texts: bool = True) -> None:
         self.out = out or Console(highlight=False, soft_wrap=True)
         self.err = err or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._texts = texts
         self._inside_line = False
 
     def piece(self, piece: Piece) -> None:
-        """Show one piece."""
+        """Show one piece; texts only when they are wanted."""
+        if piece.kind is Kind.TEXT and not self._texts:
+            return
         if piece.kind is Kind.TEXT:
             self.out.out(piece.text, end="", highlight=False)
             self.out.file.flush()

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -104,6 +105,29 @@ async def test_a_key_may_do_what_its_scopes_say(edge: Suite) -> None:
     ):
         assert response.status_code == 403
         assert "scope" in response.json()["detail"]
+
+
+READS = ("/api/workflows", "/api/workflows/schema", "/api/pages", "/skills")
+WRITES: tuple[tuple[str, str, Any], ...] = (
+    ("PUT", "/api/workflows/w", {"blueprint": {}}),
+    ("DELETE", "/api/workflows/w", None),
+    ("POST", "/api/workflows/w/runs", {}),
+    ("POST", "/api/page/generate", {"workflow_id": "w"}),
+    ("POST", "/api/page/patch", {"page_id": "p", "instruction": "x"}),
+    ("POST", "/api/pages/p/restore", {}),
+    ("DELETE", "/api/pages/p", None),
+    ("POST", "/ag-ui", {"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "x"}]}),
+)
+
+
+async def test_a_reader_reads_workflows_and_pages_and_changes_none(edge: Suite) -> None:
+    for path in READS:
+        assert (await edge.client.get(path, headers=as_(READER))).status_code == 200
+    valid = await edge.client.post("/api/workflows/validate", json={"blueprint": {}}, headers=as_(READER))
+    assert valid.status_code == 200
+    for method, path, body in WRITES:
+        assert (await edge.client.request(method, path, json=body, headers=as_(READER))).status_code == 403
+    assert not edge.executor.runs
 
 
 async def test_a_key_that_asks_too_often_is_told_to_wait(edge: Suite) -> None:

@@ -10,11 +10,12 @@ import pytest
 from headrace.planner.v1 import planner_pb2, planner_pb2_grpc
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
 from headrace.router.v1 import router_pb2, router_pb2_grpc
+from headrace_blueprint.tools import CALCULATOR, Tool
 from headrace_executor.adapters.planner_client import PlannerClient
 from headrace_executor.adapters.rag_client import RagClient
 from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.engine.retrying import until_deadline
-from headrace_executor.ports import Found, Passage, Planned, Routed, Turn
+from headrace_executor.ports import Entity, Found, Passage, Planned, Routed, Turn
 from headrace_llm.usage import Usage
 from headrace_runtime import channels, errors, serve
 
@@ -41,12 +42,11 @@ class Planner(planner_pb2_grpc.PlannerServiceServicer):
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.blueprint = b'{"name":"x"}'
+        self.origin = planner_pb2.ORIGIN_REPAIRED
 
     async def Plan(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.asked.append(request)
-        return planner_pb2.PlanResponse(
-            blueprint=self.blueprint, origin=planner_pb2.ORIGIN_REPAIRED, warnings=["w"], usage=PAID.to_proto()
-        )
+        return planner_pb2.PlanResponse(blueprint=self.blueprint, origin=self.origin, warnings=["w"], usage=PAID.to_proto())
 
 
 class Rag(rag_pb2_grpc.RagServiceServicer):
@@ -131,6 +131,32 @@ async def test_plans(world: World) -> None:
     assert await plan(world) == Planned({"name": "x"}, "repaired", ("w",), PAID)
     (asked,) = world.planner.asked
     assert (asked.intent, list(asked.tools), list(asked.sources)) == (router_pb2.INTENT_BUILD, ["time"], ["s"])
+
+
+async def test_the_planner_is_told_of_tools_and_of_the_records_that_names_stand_for(world: World) -> None:
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    await PlannerClient(world.channel).plan(
+        RUN,
+        intent="build",
+        message="m",
+        workspace="w",
+        model="",
+        tools=(),
+        sources=(),
+        history=(),
+        tool_specs=[Tool("school.grades", "The grades of a class.", schema), CALCULATOR],
+        entities=[Entity("class", 7, "3B", "３ｂ"), Entity("student", "s1", "Mia", "mia")],
+    )
+    (asked,) = world.planner.asked
+    assert (asked.tool_specs[0].name, asked.tool_specs[0].description) == ("school.grades", "The grades of a class.")
+    assert [orjson.loads(one.input_schema) for one in asked.tool_specs] == [schema, dict(CALCULATOR.input_schema)]
+    told = [(one.kind, orjson.loads(one.id), one.name, one.text) for one in asked.entities]
+    assert told == [("class", 7, "3B", "３ｂ"), ("student", "s1", "Mia", "mia")]
+
+
+async def test_a_plan_that_was_made_before_says_so(world: World) -> None:
+    world.planner.origin = planner_pb2.ORIGIN_REUSED
+    assert (await plan(world)).origin == "reused"
 
 
 async def test_a_plan_that_is_no_json_is_an_error_of_the_planner(world: World) -> None:

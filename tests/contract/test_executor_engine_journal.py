@@ -12,6 +12,7 @@ from headrace_executor.errors import LeaseLost
 from headrace_executor.model import StepRecord
 from headrace_executor.runs.journal import BufferLimits, RunJournal
 from headrace_executor.runs.openings import Openings
+from headrace_llm.client import ChatRequest, ToolCall
 from headrace_llm.usage import Usage
 
 from tests.support import agui
@@ -26,6 +27,7 @@ from tests.support.executor_fakes import (
     claimed,
     no_sleep,
 )
+from tests.support.models import Scripted, ScriptedModels
 
 BLUEPRINT = {
     "version": 1,
@@ -84,10 +86,10 @@ class Store:
         return journal
 
 
-def pipeline(models: FakeModels) -> RunPipeline:
+def pipeline(models: Any, blueprint: Any = BLUEPRINT) -> RunPipeline:
     return RunPipeline(
         router=FakeRouter("build"),
-        planner=FakePlanner(BLUEPRINT),
+        planner=FakePlanner(blueprint),
         rag=FakeRag(),
         models=models,
         sessions=FakeSessions(),
@@ -111,3 +113,67 @@ async def test_a_run_is_stored_whole_whenever_its_owner_is_lost(lost_after: int)
     text = answer("[1] Title 0\nabout mills\n\n[2] Title 1\nabout mills")
     assert outcome.output["reply"] == answer(f"after {text}")
     assert agui.text(store.events, "r1:last:2") == outcome.output["reply"]
+
+
+AGENT = {
+    **BLUEPRINT,
+    "nodes": [{"id": "last", "kind": "compose", "prompt": "add", "tools": ["calculator", "search"]}],
+    "layout": [],
+}
+
+
+def adding(request: ChatRequest) -> Scripted | str:
+    """Adds twice, side by side, looks something up, then answers with what it was told."""
+    told = [message.content for message in request.messages if message.role == "tool"]
+    if not told:
+        calls = [ToolCall(f"c{n}", "calculator", f'{{"expression": "{n} + {n}"}}') for n in (1, 2)]
+        return Scripted(("I add. ",), tool_calls=calls)
+    if len(told) == 2:
+        return Scripted((), tool_calls=[ToolCall("s", "search", '{"query": "mills", "top_k": 1}')])
+    return "told " + " ".join(str(orjson.loads(one).get("value", "mills")) for one in told)
+
+
+@pytest.mark.parametrize("lost_after", range(9))
+async def test_a_model_with_tools_is_taken_over_wherever_its_owner_is_lost(lost_after: int) -> None:
+    store, models = Store(), ScriptedModels(otherwise=adding)
+    store.until = lost_after
+    lost = False
+    try:
+        await pipeline(models, AGENT).run(store.own(1))
+    except LeaseLost:
+        lost = True
+    assert lost == (lost_after < 8)
+    paid = sum(name in ("node:last", "node:last#1", "node:last#2") for name in store.steps)
+    asked = len(models.requests)
+    store.until = 10**6
+    journal = store.own(2)
+    outcome = await pipeline(models, AGENT).run(journal)
+    await journal.succeed(outcome)
+    agui.check(store.events)
+    rounds = {"node:last#1", "node:last#1.0", "node:last#1.1", "node:last#2", "node:last#2.0"}
+    assert set(store.steps) == {"route", "plan", "node:last"} | rounds
+    assert len(models.requests) - asked == 3 - paid
+    assert outcome.output["reply"] == "told 2 4 mills"
+    results = [event["content"] for event in store.events if event["type"] == "TOOL_CALL_RESULT"]
+    assert len(results) == 3
+
+
+async def test_cancelling_a_run_ends_the_calls_that_its_model_has_made() -> None:
+    store, models = Store(), ScriptedModels(otherwise=adding)
+    started, ended = asyncio.Event(), []
+
+    async def search(*_: Any, **__: Any) -> Any:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("search")
+
+    whole = pipeline(models, AGENT)
+    whole._parts.rag.search = search  # type: ignore[method-assign]
+    running = asyncio.create_task(whole.run(store.own(1)))
+    await asyncio.wait_for(started.wait(), 10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ended == ["search"]

@@ -56,6 +56,7 @@ def provider(_provider: OpenAiServer) -> OpenAiServer:
     _provider.script.clear()
     _provider.requests.clear()
     _provider.otherwise = Reply()
+    _provider.worked_out = None
     return _provider
 
 

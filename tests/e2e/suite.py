@@ -101,6 +101,11 @@ class Suite:
         async with httpx.AsyncClient(timeout=RUN_S, headers=self._authorization()) as client:
             return await client.get(self.url + path, headers=headers)
 
+    async def call(self, method: str, path: str, body: Json = None, **headers: str) -> httpx.Response:
+        """Any other call, with a JSON body when there is one."""
+        async with httpx.AsyncClient(timeout=RUN_S, headers=self._authorization()) as client:
+            return await client.request(method, self.url + path, json=body, headers=headers)
+
     async def submit(self, body: Json, **headers: str) -> str:
         """Accept a task and return its run id."""
         answer = await self.post("/api/tasks", body, **headers)

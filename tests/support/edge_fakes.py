@@ -16,10 +16,13 @@ import httpx
 import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as grpc_pb
+from headrace.executor.v1 import pages_pb2, pages_pb2_grpc, workflows_pb2, workflows_pb2_grpc
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
 from headrace_edge import server
 from headrace_edge.settings import Settings
 from headrace_runtime import errors, serve
+
+from tests.support.edge_stores import FakePages, FakeWorkflows
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ENDED = (pb.RUN_STATE_SUCCEEDED, pb.RUN_STATE_FAILED, pb.RUN_STATE_CANCELLED)
@@ -74,10 +77,14 @@ class FakeExecutor(
     grpc_pb.CatalogServiceServicer,
     grpc_pb.ChatServiceServicer,
     grpc_pb.UsageServiceServicer,
+    FakeWorkflows,
+    FakePages,
 ):
     """Runs do what `script` says when they are submitted; chats go through the steps of `chat`."""
 
     def __init__(self) -> None:
+        FakeWorkflows.__init__(self)
+        FakePages.__init__(self)
         self.runs: dict[str, FakeRun] = {}
         self.by_request: dict[tuple[str, str], FakeRun] = {}
         self.sessions: dict[str, pb.Session] = {}
@@ -103,6 +110,9 @@ class FakeExecutor(
         """By tenant. Asked to group by nothing, it answers with one row of 1000 calls."""
         self.usage_requests: list[pb.GetUsageRequest] = []
         self.script: Callable[[FakeRun], Any] | None = None
+        self.tools = [pb.Tool(name="calculator", description="Adds.", input_schema=b'{"type":"object"}', kind="builtin")]
+        self.outputs: dict[tuple[str, str], Sequence[bytes | errors.ServiceError]] = {}
+        """By run and step, in pieces; an error breaks off."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def SubmitRun(self, request: pb.SubmitRunRequest, context: Context) -> pb.SubmitRunResponse:
@@ -112,6 +122,11 @@ class FakeExecutor(
             raise self.refuse
         if request.session_id and self._session(request.tenant_id, request.session_id) is None:
             raise errors.NotFound("no such session")
+        body = orjson.loads(request.body)
+        if "workflow_id" in body:
+            self.workflow(request.tenant_id, body["workflow_id"])
+        if "page_id" in body and (request.tenant_id, body["page_id"]) not in self.pages:
+            raise errors.NotFound("no such page", reason="PAGE_NOT_FOUND")
         found = self.by_request.get((request.tenant_id, request.request_id))
         if found is not None and found.request.body != request.body:
             raise errors.FailedPrecondition("another request had this key", reason="IDEMPOTENCY_KEY_REUSED")
@@ -204,6 +219,16 @@ class FakeExecutor(
         await found.finish(state=pb.RUN_STATE_CANCELLED)
         return pb.CancelRunResponse(run=found.run)
 
+    async def GetOutput(self, request: pb.GetOutputRequest, context: Context) -> AsyncIterator[pb.GetOutputResponse]:
+        self._find(request.tenant_id, request.run_id)
+        pieces = self.outputs.get((request.run_id, request.step))
+        if pieces is None:
+            raise errors.NotFound(f"no finished step {request.step}", reason="STEP_NOT_FOUND")
+        for piece in pieces:
+            if isinstance(piece, errors.ServiceError):
+                raise piece
+            yield pb.GetOutputResponse(data=piece)
+
     async def QueueSignals(self, request: pb.QueueSignalsRequest, context: Context) -> pb.QueueSignalsResponse:
         self.signals_asked += 1
         if self.signals is None:
@@ -276,8 +301,7 @@ class FakeExecutor(
         return whole
 
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
-        tool = pb.Tool(name="calculator", description="Adds.", input_schema=b'{"type":"object"}')
-        return pb.ListToolsResponse(tools=[tool])
+        return pb.ListToolsResponse(tools=self.tools)
 
 
 def _signals() -> pb.QueueSignalsResponse:
@@ -356,13 +380,15 @@ class Part:
 
 
 def executor_part(executor: FakeExecutor) -> Part:
-    names = pb.DESCRIPTOR.services_by_name
+    names = {name: one for file in (pb, workflows_pb2, pages_pb2) for name, one in file.DESCRIPTOR.services_by_name.items()}
     adders: dict[str, Any] = {
         "ExecutorService": grpc_pb.add_ExecutorServiceServicer_to_server,
         "SessionService": grpc_pb.add_SessionServiceServicer_to_server,
         "CatalogService": grpc_pb.add_CatalogServiceServicer_to_server,
         "ChatService": grpc_pb.add_ChatServiceServicer_to_server,
         "UsageService": grpc_pb.add_UsageServiceServicer_to_server,
+        "WorkflowService": workflows_pb2_grpc.add_WorkflowServiceServicer_to_server,
+        "PageService": pages_pb2_grpc.add_PageServiceServicer_to_server,
     }
     endpoints = tuple(serve.Endpoint(names[name].full_name, executor, add) for name, add in adders.items())
     return Part(serve.Service(endpoints))

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
 from headrace_executor import app, events
 from headrace_executor.chat import Chats
 from headrace_executor.durable import Durable, open_durable
@@ -18,6 +19,7 @@ from headrace_executor.settings import Settings
 from headrace_executor.usage import Budgets
 from headrace_llm.usage import ModelUsage, Usage
 from headrace_runtime import channels, errors, serve
+from headrace_tools.ports import Toolbox
 
 from tests.support.models import ScriptedModels
 
@@ -73,6 +75,8 @@ class Executor:
     sessions: "pb_grpc.SessionServiceAsyncStub"
     catalog: "pb_grpc.CatalogServiceAsyncStub"
     usage: "pb_grpc.UsageServiceAsyncStub"
+    workflows: "workflows_pb2_grpc.WorkflowServiceAsyncStub"
+    pages: "pages_pb2_grpc.PageServiceAsyncStub"
     stop: Callable[[], Awaitable[None]]
     """Ends it as kill -9 does: nothing more is written, nothing is given back."""
 
@@ -119,14 +123,20 @@ def settings(postgres_url: str, redis_url: str = "", **fields: Any) -> Settings:
 
 @asynccontextmanager
 async def executor(
-    config: Settings, pipeline: Any, models: Any = None, budgets: Budgets | None = None
+    config: Settings, pipeline: Any, models: Any = None, budgets: Budgets | None = None, toolbox: Toolbox | None = None
 ) -> AsyncIterator[Executor]:
-    """A served executor, ended without ceremony at the end of the block."""
+    """A served executor, ended without ceremony at the end of the block. `pipeline` may be made of the stores."""
     async with AsyncExitStack() as stack:
         owned = await stack.enter_async_context(AsyncExitStack())
         models = models or ScriptedModels()
         durable = await owned.enter_async_context(
-            open_durable(config, pipeline=lambda _: pipeline, models=models, budgets=budgets)
+            open_durable(
+                config,
+                pipeline=lambda stores: pipeline(stores) if callable(pipeline) else pipeline,
+                models=models,
+                budgets=budgets,
+                toolbox=toolbox,
+            )
         )
         owned.callback(_assert_alive, durable)
         chats = Chats(models, durable.chat_usage, limit=config.max_chats, text_delay_s=config.token_delay_s)
@@ -145,6 +155,8 @@ async def executor(
             pb_grpc.SessionServiceStub(channel),
             pb_grpc.CatalogServiceStub(channel),
             pb_grpc.UsageServiceStub(channel),
+            workflows_pb2_grpc.WorkflowServiceStub(channel),
+            pages_pb2_grpc.PageServiceStub(channel),
             stop,
         )
 

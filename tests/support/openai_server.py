@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,11 +34,13 @@ class Reply:
 
 @dataclass
 class OpenAiServer:
-    """`script` is answered in turn, then `otherwise` for ever."""
+    """`script` is answered in turn, then `worked_out` or `otherwise` for ever."""
 
     base_url: str
     script: deque[Reply] = field(default_factory=deque)
     otherwise: Reply = field(default_factory=Reply)
+    worked_out: Callable[[Mapping[str, Any]], Reply] | None = None
+    """Answers from the request instead of `otherwise`."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """Bodies, in the order of arrival."""
     arrivals: list[float] = field(default_factory=list)
@@ -75,12 +77,18 @@ async def openai_server() -> AsyncIterator[OpenAiServer]:
         await runner.cleanup()
 
 
+def _next(server: OpenAiServer, body: Mapping[str, Any]) -> Reply:
+    if server.script:
+        return server.script.popleft()
+    return server.otherwise if server.worked_out is None else server.worked_out(body)
+
+
 async def _answer(server: OpenAiServer, request: web.Request) -> web.StreamResponse:
     body = await request.json()
     server.requests.append(body)
     server.arrivals.append(asyncio.get_running_loop().time())
     server.keys.append(request.headers.get("Authorization", ""))
-    reply = server.script.popleft() if server.script else server.otherwise
+    reply = _next(server, body)
     try:
         await asyncio.sleep(reply.delay_s)
         if reply.fault == "hang":

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from headrace_edge.model import KindCost, ModelState, Quota
 from headrace_edge.quota.desk import Decision, Desk, DeskLimits, Outcome
 from headrace_edge.quota.forecast import Demand
+from headrace_edge.quota.model import KindCost, ModelState, Quota
 from headrace_edge.quota.promises import BookLimits, Claim
 
 POLL_S = 0.5

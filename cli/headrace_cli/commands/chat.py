@@ -1,11 +1,9 @@
 """`headrace chat`: one question, or a conversation."""
 
 import asyncio
-import contextlib
 import dataclasses
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -15,16 +13,20 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory
 from rich.markup import escape
 
-from headrace_cli import connection
+from headrace_cli import clarify, connection, following
 from headrace_cli.client import EdgeClient
 from headrace_cli.errors import CliError
-from headrace_cli.render import View, result_text
+from headrace_cli.render import result_text
 from headrace_cli.screen import Screen
+from headrace_cli.view import View
 
 PATH = "/api/conversation/stream"
 HELP = "/mode auto|chat|qa|build|quiz   /model ID   /workspace NAME   /new (another session)   /quit"
-_EXIT_CODES = {"error": 1, "cancelled": 130}
-"""Of one question; a shell's 130 says that Ctrl-C ended it."""
+MAX_ASKED_BACK = 5
+"""How often one message may be asked back about."""
+
+Ask = Callable[[str], Awaitable[str]]
+"""Reads a line from the user."""
 
 
 class Mode(StrEnum):
@@ -48,8 +50,15 @@ class Talk:
 
     def body(self, message: str) -> dict[str, Any]:
         """The request's body."""
+        return {"message": message, **self._given()}
+
+    def resume(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        """The body of the run that answers what the last one asked back."""
+        return {"resume": entries, **self._given()}
+
+    def _given(self) -> dict[str, Any]:
         given = {"session_id": self.session, "workspace": self.workspace, "model": self.model}
-        return {"message": message, "mode": self.mode.value, **{name: value for name, value in given.items() if value}}
+        return {"mode": self.mode.value, **{name: value for name, value in given.items() if value}}
 
 
 def chat(
@@ -61,21 +70,35 @@ def chat(
     workspace: Annotated[str, typer.Option(help="Whose documents are searched.")] = "",
     model: Annotated[str, typer.Option(help="A model's id; the default one when not given.")] = "",
 ) -> None:
-    """Ask, and watch the answer arrive: its stages on standard error, its text on standard output."""
+    """Ask, and watch the answer arrive: its stages on standard error, its text on standard output.
+
+    When a name in the question fits several things it asks which is meant; without a terminal it ends with exit code 4.
+    """
     talk = Talk(mode, session, workspace, model)
-    if message == "-" or (not message and not sys.stdin.isatty()):
+    if message == "-" or (not message and not _has_terminal()):
         message = sys.stdin.read().strip()
         if not message:
             raise CliError("no question on standard input", hint='headrace chat "QUESTION"')
     ended = asyncio.run(_once(talk, message) if message else _conversation(talk))
-    if ended in _EXIT_CODES:
-        raise typer.Exit(_EXIT_CODES[ended])
+    if ended in following.EXIT_CODES:
+        raise typer.Exit(following.EXIT_CODES[ended])
 
 
 async def _once(talk: Talk, message: str) -> str:
     async with connection.connect() as edge:
-        view = await _ask(edge, Screen(), talk, message)
+        screen = Screen()
+        view = await _answered(edge, screen, talk, message, _typed if _has_terminal() else None)
+    if view.outcome == "interrupt":
+        screen.line(f"[dim]· say it in the question, or: headrace chat --session {escape(view.session_id)}[/]")
     return view.outcome
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+async def _typed(prompt: str) -> str:
+    return await PromptSession[str]().prompt_async(prompt)
 
 
 async def _conversation(talk: Talk) -> str:
@@ -103,7 +126,7 @@ async def _conversation(talk: Talk) -> str:
 
 async def _turn(edge: EdgeClient, screen: Screen, talk: Talk, message: str) -> Talk:
     try:
-        view = await _ask(edge, screen, talk, message)
+        view = await _answered(edge, screen, talk, message, _typed)
     except CliError as error:
         screen.line(f"[red]✗[/] {escape(str(error))} [dim]{escape(error.hint)}[/]")
         return talk
@@ -129,33 +152,35 @@ def command(talk: Talk, line: str) -> tuple[Talk, str] | None:
     return None
 
 
-async def _ask(edge: EdgeClient, screen: Screen, talk: Talk, message: str) -> View:
-    """Show one answer. Ctrl-C cancels the run at the edge."""
-    seen = View()
-
-    def remember(view: View) -> None:
-        nonlocal seen
-        seen = view
-
-    answering = asyncio.create_task(screen.follow(edge.start(PATH, talk.body(message)), on_view=remember), name="answer")
-    with _interrupts(answering):
-        try:
-            view = await answering
-        except asyncio.CancelledError:
-            if seen.run_id:
-                await edge.cancel(seen.run_id)
-            screen.line("[dim]· cancelled[/]")
-            return dataclasses.replace(seen, outcome="cancelled")
-    if view.outcome == "success" and not view.said and view.result is not None:
-        screen.out.out(result_text(view.result), highlight=False)
+async def _answered(edge: EdgeClient, screen: Screen, talk: Talk, message: str, ask: Ask | None) -> View:
+    """Show an answer; what is asked back on the way goes to `ask`, or ends it without one."""
+    view = await _ask(edge, screen, talk.body(message))
+    for _ in range(MAX_ASKED_BACK):
+        if view.outcome != "interrupt" or not view.interrupts or ask is None:
+            break
+        entries = [await _entry(screen, clarify.question(one), ask) for one in view.interrupts]
+        talk = dataclasses.replace(talk, session=view.session_id or talk.session)
+        view = await _ask(edge, screen, talk.resume(entries))
     return view
 
 
-@contextlib.contextmanager
-def _interrupts(task: asyncio.Task[View]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, task.cancel)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
+async def _entry(screen: Screen, question: clarify.Question, ask: Ask) -> dict[str, Any]:
+    """The user's answer to one question; an empty line, Ctrl-C or Ctrl-D cancels it."""
+    prompt = f"1 to {len(question.choices)}: " if question.choices else "> "
+    for _ in range(MAX_ASKED_BACK):
+        try:
+            text = await ask(prompt)
+        except (EOFError, KeyboardInterrupt):
+            break
+        if (entry := clarify.answer(question, text)) is not None:
+            return entry
+        screen.line("[dim]· a number, a name or an id; an empty line cancels[/]")
+    return {"interrupt_id": question.interrupt_id, "status": "cancelled"}
+
+
+async def _ask(edge: EdgeClient, screen: Screen, body: dict[str, Any]) -> View:
+    """Show one answer. Ctrl-C cancels the run at the edge."""
+    view = await following.follow(edge, screen, edge.start(PATH, body))
+    if view.outcome == "success" and not view.said and view.result is not None:
+        screen.out.out(result_text(view.result), highlight=False)
+    return view

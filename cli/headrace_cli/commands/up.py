@@ -1,6 +1,7 @@
 """`headrace up`: everything on this machine, then one question."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,17 @@ from headrace_cli.errors import AlreadyUp, CliError, PartFailed
 from headrace_cli.progress import Progress
 from headrace_cli.screen import Screen
 from headrace_cli.settings import CliSettings
-from headrace_cli.supervisor import autoscale_settings, launch, leftovers, logfiles, models, probe, signals, state
+from headrace_cli.supervisor import (
+    autoscale_settings,
+    launch,
+    leftovers,
+    logfiles,
+    models,
+    probe,
+    signals,
+    state,
+    tools_files,
+)
 from headrace_cli.supervisor.state import Phase, State, StateDir
 
 QUESTION = "In one sentence: what does a water mill do?"
@@ -70,6 +81,15 @@ def up(
             "--models", metavar="FILE", help="A models.yaml instead of the local model.", rich_help_panel="Models"
         ),
     ] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            "--tools",
+            metavar="FILE",
+            help="A tools.yaml: connectors whose tools blueprints and models may call. The variables that it names as"
+            " secrets are those of this command.",
+        ),
+    ] = None,
     question: Annotated[bool, typer.Option(help="Ask one question when everything is ready.")] = True,
 ) -> None:
     """Start everything on this machine and ask one question. Ctrl-C stops it.
@@ -79,7 +99,8 @@ def up(
     directory = connection.state_dir()
     _refuse_second(directory)
     most = _executors_max(executors, executors_max, autoscale=autoscale)
-    wish = launch.Wish(port, executors, _registry(provider or [], models_file, rpm), most)
+    tools_file = tools_files.checked(tools, os.environ) if tools is not None else None
+    wish = launch.Wish(port, executors, _registry(provider or [], models_file, rpm), most, tools_file)
     asked = QUESTION if question else ""
     if detach:
         asyncio.run(_in_background(directory, wish, asked))
@@ -214,6 +235,8 @@ def _spawn(directory: StateDir, wish: launch.Wish) -> "subprocess.Popen[bytes]":
     command += ["--port", str(wish.port), "--executors", str(wish.executors)]
     if wish.executors_max is not None:
         command += ["--executors-max", str(wish.executors_max)]
+    if wish.tools_file is not None:
+        command += ["--tools", str(wish.tools_file)]
     if wish.registry.simulated_rpm is not None:
         command += ["--simulated-rpm", f"{wish.registry.simulated_rpm:g}"]
     elif not wish.registry.local:

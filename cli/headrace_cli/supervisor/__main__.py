@@ -21,14 +21,16 @@ def main() -> int:
     parser.add_argument("--models", type=Path)
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--simulated-rpm", type=float)
+    parser.add_argument("--tools", type=Path)
     chosen = parser.parse_args()
     registry = models.LOCAL
     if chosen.simulated_rpm is not None:
         registry = models.simulated(chosen.simulated_rpm)
     elif chosen.models is not None:
         registry = models.Source(local=False, names=tuple(chosen.model), text=chosen.models.read_text())
+    wish = launch.Wish(chosen.port, chosen.executors, registry, chosen.executors_max, chosen.tools)
     try:
-        asyncio.run(_run(chosen.home, launch.Wish(chosen.port, chosen.executors, registry, chosen.executors_max)))
+        asyncio.run(_run(chosen.home, wish))
     except CliError as error:
         print(f"{error}\n{error.hint}".strip(), file=sys.stderr)
         return error.exit_code

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 
 from headrace_cli.embedded import model, postgres, simulator, valkey
 from headrace_cli.embedded.program import Program, ProgramFailed
@@ -34,6 +35,8 @@ class Wish:
     registry: models.Source
     executors_max: int | None = None
     """The most that there may be by load and quota; None keeps the number as it is."""
+    tools_file: Path | None = None
+    """The tools.yaml, absolute."""
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ async def _serve(
     executors = tuple(ports.any() for _ in range(wish.executors_max or wish.executors))
     layout = Layout(edge=port, router=ports.any(), planner=ports.any(), rag=ports.any(), executors=executors)
     try:
-        parts = await _parts(directory, wish.registry, layout, ports)
+        parts = await _parts(directory, wish, layout, ports)
         spare = plan.executors(parts)[wish.executors :]
         supervisor.add(tuple(part for part in parts if part not in spare))
     except ProgramFailed as error:
@@ -119,7 +122,8 @@ async def _until_broken(supervisor: Supervisor, scaling: Coroutine[None, None, N
         await asyncio.gather(working, broken, return_exceptions=True)
 
 
-async def _parts(directory: StateDir, registry: models.Source, layout: Layout, ports: Ports) -> tuple[Part, ...]:
+async def _parts(directory: StateDir, wish: Wish, layout: Layout, ports: Ports) -> tuple[Part, ...]:
+    registry = wish.registry
     database, cache, llm = ports.any(), ports.any(), ports.any()
     passwords = {name: directory.secrets / name for name in (plan.POSTGRES, plan.VALKEY)}
     prepared = [
@@ -136,6 +140,7 @@ async def _parts(directory: StateDir, registry: models.Source, layout: Layout, p
         database_url=postgres.url(database, passwords[plan.POSTGRES]),
         redis_url=valkey.url(cache, passwords[plan.VALKEY]),
         models_file=str(models.write(registry, directory.home / "models.yaml", local_url=local_url)),
+        tools_file=str(wish.tools_file or ""),
     )
     stores = tuple(plan.embedded(one, at) for one, at in zip(programs, (database, cache, llm), strict=False))
     return (*stores, *plan.services(layout, backing))

@@ -75,6 +75,8 @@ class Backing:
     database_url: str
     redis_url: str
     models_file: str
+    tools_file: str = ""
+    """The tools.yaml, absolute; "" for none."""
 
 
 def embedded(program: Program, port: int) -> Part:
@@ -97,6 +99,8 @@ def services(layout: Layout, backing: Backing) -> tuple[Part, ...]:
         "HEADRACE_EXECUTOR_PLANNER_TARGET": _address(layout.planner),
         "HEADRACE_EXECUTOR_RAG_TARGET": _address(layout.rag),
     }
+    if backing.tools_file:
+        executor["HEADRACE_EXECUTOR_TOOLS_FILE"] = backing.tools_file
     stores = (POSTGRES, VALKEY)
     return (
         *(

@@ -17,6 +17,11 @@ models:
 {{- end }}
 {{- end }}
 
+{{- /* The tools.yaml, and the files that it names, beside it. */}}
+{{- define "headrace.content.tools" -}}
+{{ toYaml (merge (dict "tools.yaml" .Values.executor.tools) .Values.executor.toolFiles) }}
+{{- end }}
+
 {{- define "headrace.content.provider" -}}
 {{ toYaml .Values.provider.keys }}
 {{- end }}

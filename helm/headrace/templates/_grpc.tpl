@@ -1,4 +1,5 @@
-{{- /* A gRPC service's Deployment. (dict "root" $ "name" "router" "grace" 30 "replicas" 1 "checksums" (list …) "env" "…") */}}
+{{- /* A gRPC service's Deployment. (dict "root" $ "name" "router" "grace" 30 "replicas" 1 "checksums" (list …) "env" "…"), with
+"configMaps" the names of further ones that it reads in /etc/headrace/NAME. */}}
 {{- define "headrace.grpcDeployment" -}}
 {{- $values := index .root.Values .name -}}
 apiVersion: apps/v1
@@ -45,11 +46,15 @@ spec:
           resources:
             {{- toYaml $values.resources | nindent 12 }}
           volumeMounts:
-            - {name: models, mountPath: /etc/headrace/models, readOnly: true}
+            {{- range concat (list "models") (.configMaps | default list) }}
+            - {name: {{ . }}, mountPath: /etc/headrace/{{ . }}, readOnly: true}
+            {{- end }}
             - {name: tmp, mountPath: /tmp}
       volumes:
-        - name: models
-          configMap: {name: {{ include "headrace.fullname" .root }}-models}
+        {{- range concat (list "models") (.configMaps | default list) }}
+        - name: {{ . }}
+          configMap: {name: {{ include "headrace.fullname" $.root }}-{{ . }}}
+        {{- end }}
         - name: tmp
           emptyDir: {sizeLimit: 64Mi}
 {{- end }}

@@ -49,6 +49,8 @@ class Expression:
     inputs: frozenset[str]
     """Inputs that it reads by name."""
     has_comprehension: bool
+    weight: int
+    """What compiling it costs: see `scanner.weight`."""
     program: Any
 
 
@@ -57,7 +59,7 @@ def compile_expression(source: str) -> Expression:
     """Compile a CEL source. Raises InvalidExpression; an error is not kept, a success is."""
     if len(source) > MAX_EXPRESSION:
         raise InvalidExpression(f"an expression has at most {MAX_EXPRESSION} characters")
-    tokens = scanner.tokens(source)
+    tokens = scanner.tokens(source, at_most=MAX_TOKENS + 1)
     if len(tokens) > MAX_TOKENS:
         raise InvalidExpression(f"an expression has at most {MAX_TOKENS} tokens")
     if scanner.nesting(tokens) > MAX_NESTING:
@@ -76,6 +78,7 @@ def compile_expression(source: str) -> Expression:
         frozenset(found.nodes),
         frozenset(found.inputs),
         found.loops > 0,
+        scanner.weight(tokens),
         program,
     )
 
@@ -125,8 +128,8 @@ def _to_json(value: Any, depth: int) -> Json:
         case list():
             return [_to_json(item, depth + 1) for item in value]
         case dict() if all(isinstance(key, str) for key in value):
-            # The engine's maps have another order each time; prompts that are equal must read equal.
-            return {key: _to_json(item, depth + 1) for key, item in sorted(value.items())}
+            # The engine's maps have another order each time; a prompt made from one must be the same each time.
+            return {key: _to_json(value[key], depth + 1) for key in sorted(value)}
         case datetime.datetime():
             return value.isoformat().replace("+00:00", "Z")
         case _:

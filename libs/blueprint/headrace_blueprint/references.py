@@ -7,19 +7,28 @@ a string as it is, anything else as JSON. What a reference brought in is never s
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import orjson
 
 Json = Any
+_Link = tuple[Any, str | int] | None
+"""A path from its end: what leads to the last part, and that."""
 
 MAX_RESOLVED = 4 * 1024 * 1024
 """Most characters that the strings of one resolved value may have together."""
 MAX_DEPTH = 200
 """Deepest value that `resolve` walks. A blueprint's own depth is far less; `validation` sees to it."""
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<path>[^{}$]*)\}?")
+MAX_PATH = 500
+"""Longest reference, in characters."""
+PARSED = 4096
+"""How many parsed references a process keeps: a blueprint's are read when it is checked, planned and run."""
+_MARK = re.compile(r"\$\$\{|\$\{[^{}$]*\}?")
 _PATH = re.compile(r"(?P<root>[A-Za-z_]\w*)(?P<steps>(?:\.[A-Za-z_][\w-]*|\[\d{1,6}\])*)\Z", re.ASCII)
+_ESCAPED = "$${"
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
 
@@ -61,17 +70,33 @@ def parse(path: str) -> Reference:
     return Reference(match["root"], steps)
 
 
+@lru_cache(maxsize=PARSED)
+def read(mark: str) -> Reference:
+    """Parse a reference as a string has it, its braces included. Raises MalformedReference."""
+    if len(mark) > MAX_PATH:
+        raise MalformedReference(f"{mark[:80]!r}… has more than {MAX_PATH} characters, or no closing brace")
+    if not mark.endswith("}"):
+        raise MalformedReference(f"{mark[:80]!r} has no closing brace")
+    return parse(mark[2:-1])
+
+
 def in_text(text: str) -> Iterator[Reference]:
-    """The references of one string, in order. Raises MalformedReference at the first that is none."""
-    for match in _REFERENCE.finditer(text):
-        if match[0] != "$${":
-            yield _parsed(match)
+    """The references of one string, each once, in order. Raises MalformedReference at the first that is none."""
+    return map(read, marks(text))
+
+
+def marks(text: str) -> Mapping[str, None]:
+    """What begins like a reference in one string, as it is written, each once, in order."""
+    if "${" not in text:
+        return {}
+    found: dict[str, None] = dict.fromkeys(_MARK.findall(text))
+    found.pop(_ESCAPED, None)
+    return found
 
 
 def is_reference(text: str) -> bool:
     """Whether the string is exactly one reference, well-formed or not."""
-    match = _REFERENCE.fullmatch(text)
-    return match is not None and match[0] != "$${"
+    return text != _ESCAPED and _MARK.fullmatch(text) is not None
 
 
 def literal(text: str) -> str:
@@ -92,15 +117,54 @@ def strings(value: Json) -> Iterator[tuple[tuple[str | int, ...], str]]:
             pending.extend(((*path, index), one[index]) for index in range(len(one) - 1, -1, -1))
 
 
+def marked(value: Json) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Those strings of a JSON value that have a `${`, with their paths, in order. Of any depth: it does not recurse."""
+    pending: list[tuple[_Link, Json]] = [(None, value)] if not isinstance(value, str) or "${" in value else []
+    while pending:
+        link, one = pending.pop()
+        if isinstance(one, str):
+            yield _path(link), one
+        elif isinstance(one, dict | list):
+            items = one.items() if isinstance(one, dict) else enumerate(one)
+            pending.extend(reversed([((link, key), item) for key, item in items if _may_refer(item)]))
+
+
+def _may_refer(value: Json) -> bool:
+    return "${" in value if isinstance(value, str) else isinstance(value, dict | list)
+
+
+def _path(link: _Link) -> tuple[str | int, ...]:
+    parts: list[str | int] = []
+    while link is not None:
+        link, part = link
+        parts.append(part)
+    return tuple(reversed(parts))
+
+
+def has_mark(value: Json) -> bool:
+    """Whether a `${` is anywhere in a JSON value."""
+    return any("${" in text for text in _texts(value))
+
+
 def references(value: Json) -> Iterator[Reference]:
     """Every reference of a JSON value. Raises MalformedReference."""
-    for _, text in strings(value):
+    for text in _texts(value):
         yield from in_text(text)
 
 
 def needs(value: Json) -> frozenset[str]:
     """Ids of the nodes that a JSON value refers to. Raises MalformedReference."""
     return frozenset(node for reference in references(value) if (node := reference.node) is not None)
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every string of a JSON value, level by level: cheaper than one by one, for what has no reference is the most."""
+    level: list[Json] = [value]
+    while level:
+        yield from (one for one in level if isinstance(one, str))
+        objects = (one.values() for one in level if isinstance(one, dict))
+        lists = (one for one in level if isinstance(one, list))
+        level = [*chain.from_iterable(objects), *chain.from_iterable(lists)]
 
 
 def lookup(reference: Reference, scope: Mapping[str, Json]) -> Json:
@@ -148,26 +212,19 @@ class _Resolution:
     def _string(self, text: str) -> Json:
         if "${" not in text:
             return text
-        whole = _REFERENCE.fullmatch(text)
-        if whole is not None and whole[0] != "$${":
-            return lookup(_parsed(whole), self._scope)
-        return _REFERENCE.sub(self._replacement, text)
+        if is_reference(text):
+            return lookup(read(text), self._scope)
+        return _MARK.sub(self._replacement, text)
 
     def _replacement(self, match: re.Match[str]) -> str:
-        if match[0] == "$${":
+        if match[0] == _ESCAPED:
             return "${"
-        value = lookup(_parsed(match), self._scope)
+        value = lookup(read(match[0]), self._scope)
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         self._left -= len(text)
         if self._left < 0:
             raise ResolvedTooLarge(f"references bring in more than {MAX_RESOLVED} characters")
         return text
-
-
-def _parsed(match: re.Match[str]) -> Reference:
-    if not match[0].endswith("}"):
-        raise MalformedReference(f"{match[0][:80]!r} has no closing brace")
-    return parse(match["path"])
 
 
 def _shown(step: str | int) -> str:

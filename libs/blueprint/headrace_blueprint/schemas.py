@@ -4,45 +4,60 @@ A user's schema stands alone and is cheap to check with: no `$ref` (which may fe
 (which Python may take for ever to match).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema
 from jsonschema.protocols import Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
-from headrace_blueprint import references
+from headrace_blueprint import metaschema, references
 from headrace_blueprint.faults import Fault, pointer
 from headrace_blueprint.shapes import nearest
 
 Path = tuple[str | int, ...]
 
 MAX_VALUES = 2000
-"""Most values that the schemas of one document have together, and that one node's arguments have."""
+"""Most values that the schemas of one document have together."""
+MAX_ARGUMENTS = 2000
+"""Most values that the arguments of all tools have together: checking one takes some hundredths of a millisecond."""
 MAX_LIST = 200
-"""Longest list in a schema: whether its items are unique takes time by the square of it."""
+"""Longest list in a schema."""
 
-_REFUSED = {
-    "$ref": "write the schema out in place",
-    "$dynamicRef": "write the schema out in place",
-    "pattern": "use enum, minLength or maxLength",
-    "patternProperties": "name the properties",
-}
-_ONE = frozenset(
-    {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "unevaluatedItems"}
-    | {"unevaluatedProperties"}
+
+def _left_to_the_tool(*_: Any) -> Iterator[jsonschema.ValidationError]:
+    """Pass: patterns and uniqueness may take time by the square of the data, or never end."""
+    yield from ()
+
+
+def _additional(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+    if "patternProperties" not in schema:
+        yield from jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"](validator, value, instance, schema)
+
+
+_ArgumentValidator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    {
+        "pattern": _left_to_the_tool,
+        "patternProperties": _left_to_the_tool,
+        "uniqueItems": _left_to_the_tool,
+        "additionalProperties": _additional,
+    },
 )
-_MANY = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 
 
 class Schemas:
-    """The schemas of one document. Their size is bounded together, since each value costs a tenth of a millisecond."""
+    """The schemas of one document. Their size is bounded together."""
 
     def __init__(self) -> None:
         self._left = MAX_VALUES
 
     def faults(self, schema: Mapping[str, Any], at: Path) -> Iterator[Fault]:
         """What is wrong with a schema; `at` is its place in the document."""
+        if self._left < 0:
+            return  # said once
         values, longest = _extent(schema)
         self._left -= values
         if self._left < 0:
@@ -54,10 +69,10 @@ class Schemas:
 
 
 def _extent(schema: Any) -> tuple[int, int]:
-    """How many values a schema has, and how long its longest list is."""
+    """How many values a schema has, past the limit only that they are too many, and how long its longest list is."""
     values = longest = 0
     pending = [schema]
-    while pending:
+    while pending and values <= max(MAX_VALUES, MAX_ARGUMENTS):
         one = pending.pop()
         values += 1
         if isinstance(one, Mapping):
@@ -69,25 +84,46 @@ def _extent(schema: Any) -> tuple[int, int]:
 
 
 def _faults(schema: Mapping[str, Any], at: Path) -> Iterator[Fault]:
-    for error in jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA).iter_errors(schema):
-        yield Fault(pointer((*at, *error.absolute_path)), f"not a JSON Schema: {_message(error)}")
-    for path, one in _subschemas(schema, at):
-        for keyword in sorted(_REFUSED.keys() & one.keys()):
-            yield Fault(pointer((*path, keyword)), f"{keyword} is not allowed here", _REFUSED[keyword])
+    for path, message in metaschema.errors(schema):
+        place = pointer((*at, *path))
+        if message:
+            yield Fault(place, f"not a JSON Schema: {message}")
+        else:
+            keyword = str(path[-1])
+            yield Fault(place, f"{keyword} is not allowed here", metaschema.REFUSED[keyword])
 
 
-def argument_faults(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) -> Iterator[Fault]:
-    """What is wrong with a tool's arguments. A value that a reference brings in is not known yet and is passed over."""
-    if _extent(arguments)[0] > MAX_VALUES:
-        yield Fault(pointer(at), f"the arguments have more than {MAX_VALUES} values", "give fewer")
-        return
-    validator: Validator = jsonschema.Draft202012Validator(dict(schema))
-    for error in validator.iter_errors(arguments):
-        if error.validator == "additionalProperties":
-            yield from _unknown(schema, arguments, at)
-            continue
-        if error.validator == "required" or not _has_reference(error.instance):
-            yield Fault(pointer((*at, *error.absolute_path)), _message(error), _required_hint(error))
+class Arguments:
+    """The arguments of one document's tools. Their size is bounded together."""
+
+    def __init__(self, tools: Mapping[str, Mapping[str, Any]]) -> None:
+        self._tools = tools
+        self._left = MAX_ARGUMENTS
+
+    def faults(self, tool: str, arguments: Mapping[str, Any], at: Path) -> Iterator[Fault]:
+        """What is wrong with a known tool's arguments. What a reference brings in is not known yet and is passed over."""
+        if self._left < 0:
+            return  # said once
+        self._left -= _extent(arguments)[0]
+        if self._left < 0:
+            yield Fault(pointer(at), f"the arguments have more than {MAX_ARGUMENTS} values together", "give fewer")
+            return
+        schema = dict(self._tools[tool])
+        validator: Validator = _ArgumentValidator(schema, registry=Registry())
+        try:
+            for error in validator.iter_errors(arguments):
+                yield from _argument_faults(error, schema, arguments, at)
+        except (Unresolvable, RecursionError, jsonschema.exceptions.UnknownType, re.error) as error:
+            yield Fault(pointer(at), f"the tool's own schema cannot be used ({type(error).__name__})", "mend the tool")
+
+
+def _argument_faults(
+    error: jsonschema.ValidationError, schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path
+) -> Iterator[Fault]:
+    if error.validator == "additionalProperties" and error.instance is arguments:
+        yield from _unknown(schema, arguments, at)
+    elif error.validator == "required" or not references.has_mark(error.instance):
+        yield Fault(pointer((*at, *error.absolute_path)), _message(error), _required_hint(error))
 
 
 def properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -103,29 +139,9 @@ def _unknown(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) 
             yield Fault(pointer((*at, name)), f"there is no argument {name[:64]!r} here", nearest(name, known))
 
 
-def _has_reference(value: Any) -> bool:
-    return any("${" in text for _, text in references.strings(value))
-
-
 def _message(error: jsonschema.ValidationError) -> str:
     return error.message if len(error.message) <= 300 else f"{error.message[:300]}…"
 
 
 def _required_hint(error: jsonschema.ValidationError) -> str:
     return "add it" if error.validator == "required" else ""
-
-
-def _subschemas(schema: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    pending: list[tuple[Path, Any]] = [(at, schema)]
-    while pending:
-        path, one = pending.pop()
-        if not isinstance(one, Mapping):
-            continue
-        yield path, one
-        for keyword, value in one.items():
-            if keyword in _ONE:
-                pending.append(((*path, keyword), value))
-            elif keyword in _MANY and isinstance(value, list):
-                pending.extend(((*path, keyword, index), item) for index, item in enumerate(value))
-            elif keyword in _NAMED and isinstance(value, Mapping):
-                pending.extend(((*path, keyword, str(name)), item) for name, item in value.items())

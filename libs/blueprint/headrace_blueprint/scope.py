@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from headrace_blueprint import references
 from headrace_blueprint.faults import Fault, pointer
@@ -9,8 +10,11 @@ from headrace_blueprint.shapes import nearest
 
 Path = tuple[str | int, ...]
 
+MAX_REFERENCES = 2000
+"""Most references in a document; the same one counts each time."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Scope:
     """What a place of the document may name."""
 
@@ -20,31 +24,49 @@ class Scope:
     item: str | None = None
     """The loop variable of the map around it."""
 
-    @property
+    @cached_property
     def roots(self) -> frozenset[str]:
         """First words of references and variables of CEL."""
         return frozenset({"inputs", "nodes", self.item} - {None})  # type: ignore[arg-type]
 
 
-def reference_faults(text: str, at: Path, scope: Scope) -> Iterator[Fault]:
-    """What is wrong with the references of one string."""
-    try:
-        found = list(dict.fromkeys(references.in_text(text)))
-    except references.MalformedReference as error:
-        yield Fault(pointer(at), str(error), "such as ${inputs.x} or ${nodes.a.output}; $${ writes a plain ${")
-        return
-    for reference in found:
-        if reference.root not in scope.roots:
-            yield Fault(pointer(at), f"{reference} refers to nothing", nearest(reference.root, scope.roots))
-        elif reference.root == "nodes":
-            yield from _node_reference(reference, at, scope)
-        elif reference.root == "inputs" and reference.steps:
-            name = str(reference.steps[0])
-            if scope.inputs is not None and name not in scope.inputs:
-                yield unknown_input(at, name, scope.inputs)
+class References:
+    """The references of one document. Their number is bounded."""
+
+    def __init__(self) -> None:
+        self._left = MAX_REFERENCES
+
+    def faults(self, text: str, at: Path, scope: Scope, needs: set[str]) -> Iterator[Fault]:
+        """What is wrong with the references of one string; the nodes that they name are added to `needs`."""
+        if self._left < 0:
+            return  # said once
+        self._left -= text.count("${")
+        if self._left < 0:
+            yield Fault(pointer(at), f"the document has more than {MAX_REFERENCES} references", "refer to less")
+            return
+        for mark in references.marks(text):
+            try:
+                reference = references.read(mark)
+            except references.MalformedReference as error:
+                yield Fault(pointer(at), str(error), "such as ${inputs.x} or ${nodes.a.output}; $${ writes a plain ${")
+                continue
+            if reference.node is not None:
+                needs.add(reference.node)
+            yield from _faults(reference, at, scope)
 
 
-def _node_reference(reference: references.Reference, at: Path, scope: Scope) -> Iterator[Fault]:
+def _faults(reference: references.Reference, at: Path, scope: Scope) -> Iterator[Fault]:
+    if reference.root not in scope.roots:
+        yield Fault(pointer(at), f"{reference} refers to nothing", nearest(reference.root, scope.roots))
+    elif reference.root == "nodes":
+        yield from _node_faults(reference, at, scope)
+    elif reference.root == "inputs" and reference.steps:
+        name = str(reference.steps[0])
+        if scope.inputs is not None and name not in scope.inputs:
+            yield unknown_input(at, name, scope.inputs)
+
+
+def _node_faults(reference: references.Reference, at: Path, scope: Scope) -> Iterator[Fault]:
     if reference.node is None:
         yield Fault(pointer(at), f"{reference} refers to no one node", "write ${nodes.ID.output}")
     elif reference.node not in scope.nodes:

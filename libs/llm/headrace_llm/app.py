@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
+from headrace_runtime.settings import Fault
 from headrace_runtime.tasks import guard
 
 from headrace_llm import models_file
@@ -12,7 +13,7 @@ from headrace_llm.breaker import BreakerRules
 from headrace_llm.budgeted import BudgetedModels
 from headrace_llm.cache.app import cached
 from headrace_llm.client import ModelClient
-from headrace_llm.errors import Fault, InvalidRegistry
+from headrace_llm.errors import InvalidRegistry
 from headrace_llm.gate.paced import PacedGate, process_id
 from headrace_llm.job import Rules
 from headrace_llm.noted import NotedModels

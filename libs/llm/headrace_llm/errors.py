@@ -22,18 +22,17 @@ ServiceError (headrace_runtime.errors)
 └── Aborted
     └── InvalidAnswer         the answer does not satisfy the schema
 
-InvalidFile                   raised at start, never by a call
+InvalidFile (headrace_runtime.settings)   raised at start, never by a call
 ├── InvalidRegistry           a models.yaml that cannot be used
 └── InvalidWarmUp             a warm-up list that cannot be used
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from headrace_runtime import errors
-from headrace_runtime.settings import InvalidSettings
+from headrace_runtime.settings import InvalidFile
 
 from headrace_llm.usage import Usage
 
@@ -177,26 +176,6 @@ _CLASSES: Sequence[tuple[type[errors.ServiceError], ErrorClass]] = (
 def class_of(error: errors.ServiceError) -> ErrorClass:
     """The class of a failed call; what is not listed is the request's own fault."""
     return next((found for kind, found in _CLASSES if isinstance(error, kind)), ErrorClass.REQUEST)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One wrong place in a file."""
-
-    line: int
-    """From 1; 0 when it concerns the file as a whole."""
-    path: str
-    """Keys with dots between."""
-    message: str
-
-
-class InvalidFile(InvalidSettings):
-    """A file with every fault that it has, one a line."""
-
-    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
-        lines = [f"{source}:{f.line}: {f.path + ': ' if f.path else ''}{f.message}" for f in faults]
-        super().__init__("\n".join(lines))
-        self.faults = tuple(faults)
 
 
 class InvalidRegistry(InvalidFile):

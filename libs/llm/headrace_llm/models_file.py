@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import yaml
+from headrace_runtime import yaml_lines
+from headrace_runtime.settings import Fault
+from headrace_runtime.yaml_lines import Path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from headrace_llm import yaml_lines
-from headrace_llm.errors import Fault, InvalidRegistry
+from headrace_llm.errors import InvalidRegistry
 from headrace_llm.registry import ModelEntry, ModelId, Registry, Role, TenantEntry
-from headrace_llm.yaml_lines import Path
 
 MAX_BYTES = 1024 * 1024
 """A larger models.yaml is a mistake."""
+KEY = "an id has letters, digits and ._:/@- and starts with a letter or digit"
 
 
 class _File(BaseModel):
@@ -43,7 +45,7 @@ def parse(text: str, *, source: str = "models.yaml") -> Registry:
             faults.append(yaml_lines.fault(root, place, "must be a mapping with at least `model`"))
         elif "id" in body:
             faults.append(yaml_lines.fault(root, (*place, "id"), "the key of the mapping is the id"))
-        elif entry := yaml_lines.validate(ModelEntry, {"id": str(name), **body}, place, root, faults):
+        elif entry := yaml_lines.validate(ModelEntry, {"id": str(name), **body}, place, root, faults, key=KEY):
             entries.append(entry)
     faults += _dangling(value, root)
     faults += _unequal_limits(entries, root)

@@ -3,6 +3,7 @@
     ServiceError
     ├── InvalidArgument      the caller must change the request; `violations` say where
     ├── NotFound
+    ├── AlreadyExists        it was to be new
     ├── FailedPrecondition   the request is right, the state is not
     ├── OutOfRange
     ├── Unauthenticated
@@ -71,6 +72,13 @@ class NotFound(ServiceError):
 
     code = grpc.StatusCode.NOT_FOUND
     default_reason = "NOT_FOUND"
+
+
+class AlreadyExists(ServiceError):
+    """Something was to be made, and it is there already."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    default_reason = "ALREADY_EXISTS"
 
 
 class FailedPrecondition(ServiceError):

@@ -1,6 +1,8 @@
 """Settings come from the environment, are read once in `__main__`, and a wrong one is a line that names it."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -32,6 +34,26 @@ EXIT_CODE = 2
 
 class InvalidSettings(Exception):
     """A file that the settings name cannot be used. The message has one line for each fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong place in a file."""
+
+    line: int
+    """From 1; 0 when it concerns the file as a whole."""
+    path: str
+    """Keys with dots between."""
+    message: str
+
+
+class InvalidFile(InvalidSettings):
+    """A file with every fault that it has, one a line."""
+
+    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
+        lines = [f"{source}:{f.line}: {f.path + ': ' if f.path else ''}{f.message}" for f in faults]
+        super().__init__("\n".join(lines))
+        self.faults = tuple(faults)
 
 
 S = TypeVar("S", bound=BaseSettings)

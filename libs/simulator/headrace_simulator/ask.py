@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from headrace_simulator import functions
 from headrace_simulator.instance import NotASchema, smallest
 
 BYTES_PER_TOKEN = 4
@@ -34,7 +35,9 @@ class Ask:
     json: str | None = None
     """What is answered when it is to be JSON; None is plain text."""
     tool: str = ""
-    """The function that must be called, with `json` as its arguments; "" is none."""
+    """The function that is called, with `json` as its arguments; "" is none."""
+    text: str | None = None
+    """What is answered; None is any text."""
 
 
 def parse(body: object) -> Ask:
@@ -51,15 +54,17 @@ def parse(body: object) -> Ask:
         raise BadRequest("n must be 1: the simulator gives one answer", "n")
     stream = _flag(body, "stream")
     options = body.get("stream_options")
-    tool, schema = _tool(body)
+    tool, arguments = _tool(body)
+    text = None if tool else functions.quoted(messages)
     return Ask(
         model=model,
         prompt_tokens=sum(_tokens(one) for one in messages) + _size(body.get("tools")) // BYTES_PER_TOKEN,
         max_tokens=_max_tokens(body),
         stream=stream,
         include_usage=isinstance(options, Mapping) and _flag(options, "include_usage"),
-        json=_instance(schema, "tools") if tool else _instance(_response_schema(body), "response_format"),
+        json=arguments if tool else _instance(_response_schema(body), "response_format"),
         tool=tool,
+        text=text,
     )
 
 
@@ -95,27 +100,39 @@ def _size(value: object) -> int:
     return 0 if value is None else 1
 
 
-def _tool(body: Mapping[str, Any]) -> tuple[str, Any]:
-    """The function that must be called, and the schema of its arguments."""
-    choice, tools = body.get("tool_choice"), body.get("tools")
-    if choice in (None, "none", "auto"):
+def _tool(body: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The function that is called, and its arguments as JSON: one that must be, or else one that the user names."""
+    choice = body.get("tool_choice")
+    known = _functions(body)
+    if choice in (None, "auto"):
+        return _wished(body["messages"], known)
+    if choice == "none":
         return "", None
-    functions = (
-        [one["function"] for one in tools if isinstance(one, Mapping) and isinstance(one.get("function"), Mapping)]
-        if isinstance(tools, list)
-        else []
-    )
     wanted = None
     if isinstance(choice, Mapping):
         function = choice.get("function")
         wanted = function.get("name") if isinstance(function, Mapping) else None
     elif choice != "required":
         raise BadRequest('tool_choice must be "none", "auto", "required" or a function', "tool_choice")
-    for function in functions:
-        name = function.get("name")
-        if isinstance(name, str) and name and (choice == "required" or name == wanted):
-            return name, function.get("parameters") or {"type": "object"}
+    for function in known:
+        if choice == "required" or function["name"] == wanted:
+            return function["name"], _instance(function.get("parameters") or {"type": "object"}, "tools")
     raise BadRequest("tool_choice asks for a function that tools does not have", "tool_choice")
+
+
+def _functions(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    tools = body.get("tools")
+    listed = [one.get("function") for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
+    named = [one for one in listed if isinstance(one, Mapping)]
+    return [one for one in named if isinstance(one.get("name"), str) and one["name"]]
+
+
+def _wished(messages: list[Mapping[str, Any]], known: list[Mapping[str, Any]]) -> tuple[str, str | None]:
+    try:
+        found = functions.wished(messages, known)
+        return (found[0], orjson.dumps(found[1]).decode()) if found is not None else ("", None)
+    except (NotASchema, orjson.JSONEncodeError) as error:
+        raise BadRequest(str(error), "tools") from error
 
 
 def _instance(schema: Any, parameter: str) -> str | None:

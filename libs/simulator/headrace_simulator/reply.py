@@ -44,7 +44,7 @@ class Send:
 
 def compose(ask: Ask, fate: Fate) -> Reply:
     """What an accepted call is answered."""
-    if (text := ask.json) is not None:
+    if (text := ask.json if ask.json is not None else ask.text) is not None:
         pieces = [text[at : at + BYTES_PER_TOKEN] for at in range(0, len(text), BYTES_PER_TOKEN)]
         finish = "tool_calls" if ask.tool else "stop"
     else:

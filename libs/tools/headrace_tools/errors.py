@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from headrace_runtime.settings import InvalidFile
+
 Reason = Literal["invalid", "refused", "away", "deadline", "too_large", "failed"]
 """invalid: the arguments are not the tool's; refused: the address or the credentials; away: nobody answers, or 429 and 5xx;
 deadline; too_large: the answer; failed: it answered with an error of its own."""
@@ -21,5 +23,5 @@ class ToolFailed(Exception):
         return self.reason in ("away", "deadline")
 
 
-class InvalidToolsFile(ValueError):
+class InvalidToolsFile(InvalidFile):
     """A tools.yaml that cannot be used; the text names each fault with its line."""

@@ -18,10 +18,13 @@ class Toolbox(Protocol):
     def entities(self, tenant_id: str) -> Sequence[EntitySource]:
         """Where the tenant's names are looked up."""
 
-    async def call(self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(
+        self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = ""
+    ) -> Json:
         """A tool's result, a JSON value, within `deadline_s` seconds, retries included. Cancelling it aborts the call.
 
-        Raises `errors.ToolFailed`.
+        A call that is made again, because nobody knows what became of it, has the same `call_id`: a connector that can
+        tell its server so passes it on (HTTP: Idempotency-Key). Raises `errors.ToolFailed`.
         """
 
 
@@ -36,6 +39,21 @@ class NoTools:
         """None."""
         return ()
 
-    async def call(self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float) -> Json:
+    async def call(
+        self, tenant_id: str, name: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = ""
+    ) -> Json:
         """Refuse. Raises `errors.ToolFailed`."""
         raise ToolFailed(f"there is no tool {name!r}", reason="invalid")
+
+
+class Connector(Protocol):
+    """One entry of a tools.yaml, ready to be called."""
+
+    def tools(self) -> Mapping[str, ToolEntry]:
+        """Its tools by their own names, without the connector's."""
+
+    async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
+        """A tool's result. The caller has checked the arguments, and cancels the call when `deadline_s` seconds are over.
+
+        Raises `errors.ToolFailed`.
+        """

@@ -16,8 +16,10 @@ from headrace_edge.adapters.calls import Caller as ServiceCaller
 from headrace_edge.adapters.chat_client import ExecutorChats
 from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
 from headrace_edge.adapters.health_client import HealthProbe
+from headrace_edge.adapters.pages_client import ExecutorPages
 from headrace_edge.adapters.rag_client import RagDocuments
 from headrace_edge.adapters.usage_client import ExecutorUsage
+from headrace_edge.adapters.workflows_client import ExecutorWorkflows
 from headrace_edge.draining import Drain
 from headrace_edge.edge import Edge
 from headrace_edge.limits import Rates, Streams, Work
@@ -32,21 +34,39 @@ from headrace_edge.quota.promises import BookLimits
 from headrace_edge.quota.signals import Signals
 from headrace_edge.readiness import Probe, Readiness
 from headrace_edge.routes import (
+    ag_ui,
     catalog,
     conversation,
     documents,
     health,
     openai_chat,
     openai_models,
+    pages,
     sessions,
     tasks,
     usage,
+    workflows,
 )
 from headrace_edge.settings import Settings
 from headrace_edge.waiting import Waiter
 from headrace_edge.watching import Watcher
 
 LOOPBACK_TENANT = "default"
+_ROUTES = (
+    conversation,
+    openai_chat,
+    ag_ui,
+    health,
+    tasks,
+    workflows,
+    pages,
+    sessions,
+    documents,
+    catalog,
+    openai_models,
+    usage,
+)
+"""In the order of their use: routes are matched one after another."""
 
 log = structlog.get_logger()
 
@@ -69,7 +89,9 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
         rag = await stack.enter_async_context(channels.open_channel(settings.rag_target))
         to_executor = ServiceCaller("executor", settings.call_timeout_s, settings.call_retry_s)
         to_rag = ServiceCaller("rag", settings.call_timeout_s, settings.call_retry_s)
-        runs = ExecutorRuns(executor, to_executor, watch_max_s=settings.watch_max_s)
+        runs = ExecutorRuns(
+            executor, to_executor, watch_max_s=settings.watch_max_s, output_timeout_s=settings.output_timeout_s
+        )
         drain, streams = Drain(), Streams(settings.max_streams)
         listed = ExecutorCatalog(executor, to_executor)
         signals = _signals(settings, runs, listed)
@@ -86,6 +108,8 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             chats=ExecutorChats(executor, to_executor),
             documents=RagDocuments(rag, to_rag, search_timeout_s=settings.search_timeout_s),
             usage=ExecutorUsage(executor, to_executor),
+            workflows=ExecutorWorkflows(executor, to_executor),
+            pages=ExecutorPages(executor, to_executor, output_timeout_s=settings.output_timeout_s),
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,
@@ -143,8 +167,7 @@ def _routes(edge: Edge) -> FastAPI:
         exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
     )
     app.state.edge = edge
-    # In the order of their use: routes are matched one after another.
-    for module in (conversation, openai_chat, health, tasks, sessions, documents, catalog, openai_models, usage):
+    for module in _ROUTES:
         app.include_router(module.router)
     openapi.install(app)
     docs_page.install(app)

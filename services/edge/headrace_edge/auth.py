@@ -21,9 +21,9 @@ class Scope(StrEnum):
     """What a key may do."""
 
     RUN = "run"
-    """Start and cancel runs, make and remove sessions."""
+    """Start and cancel runs; make and remove sessions, workflows and pages."""
     READ = "read"
-    """Read runs, events, sessions, models, skills and the quota."""
+    """Read runs, events, sessions, workflows, pages, models, skills and the quota; validate blueprints."""
     DOCUMENTS = "documents"
     """Add, search, read and remove documents."""
     METRICS = "metrics"

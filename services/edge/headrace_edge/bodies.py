@@ -1,13 +1,20 @@
 """Request bodies as clients send them, and the bodies of runs made from them. Validation only; no I/O."""
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_RUN_BODY_BYTES = 1024 * 1024
 """Largest run body that SubmitRun takes."""
 MAX_METADATA_BYTES = 16 * 1024
+MAX_RESUMED = 16
+"""Most questions that one message answers."""
+MAX_TURNS = 16
+"""Earlier messages that a run is given by another protocol's client, the newest; the engine reads fewer."""
+MAX_TURN_CHARACTERS = 32_768
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
@@ -17,10 +24,14 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Priority = Literal["interactive", "standard", "background"]
+Mode = Literal["auto", "chat", "qa", "build", "quiz"]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=r"\S")]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:/-]+$")]
 Workspace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+WorkflowName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
+Inputs = Annotated[dict[str, Any], Field(description="Values for the blueprint's inputs.")]
+ToolNames = Annotated[list[Identifier] | None, Field(max_length=64, description="Tools of GET /skills that may be used.")]
 
 
 class Body(BaseModel):
@@ -29,93 +40,113 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ConversationBody(Body):
-    """A message to be answered."""
+class RunBody(Body):
+    """What a run is made from."""
+
+    session_id: Identifier | None = Field(None, description="The conversation to go on with; absent begins a new one.")
+    priority: Priority | None = Field(None, description="Absent means `interactive`, and `background` for tasks.")
+
+    @abstractmethod
+    def run_body(self, *, execute: bool) -> bytes:
+        """The body that the executor is given."""
+
+    @property
+    def asked_model(self) -> str:
+        """The model that the body names, "" for none."""
+        return ""
+
+    @property
+    def asked_workspace(self) -> str | None:
+        """The workspace that the body names."""
+        return None
+
+
+class ResumeEntry(Body):
+    """An answer to what an earlier run of the session asked back."""
+
+    interrupt_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="`id` of the interrupt that ended that run."
+    )
+    status: Literal["resolved", "cancelled"] = Field(description="Whether it is answered, or given up.")
+    payload: Any = Field(None, description="The answer, as the interrupt's `responseSchema` has it.")
+
+
+class ConversationBody(RunBody):
+    """A message to be answered, or the answers to what was asked back."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"message": "What does a headrace do?", "mode": "auto", "workspace": "default"}]}
     )
 
-    message: Text = Field(description="The user's text.")
-    session_id: Identifier | None = Field(None, description="The conversation to go on with; absent begins a new one.")
-    mode: Literal["auto", "chat", "qa", "build", "quiz"] = Field("auto", description="What the message wants, if known.")
-    model: Identifier | None = Field(None, description="A model of GET /models; absent means the default.")
+    message: Text | None = Field(None, description="The user's text; may be absent beside `resume`.")
+    resume: list[ResumeEntry] | None = Field(
+        None, min_length=1, max_length=MAX_RESUMED, description="Answers to what an earlier run of the session asked back."
+    )
+    mode: Mode = Field("auto", description="What the message wants, if known.")
+    model: Identifier | None = Field(None, description="A model of GET /v1/models; absent means the default.")
     workspace: Workspace | None = Field(None, description="The documents to answer from; absent means `default`.")
-    tools: list[Identifier] | None = Field(None, max_length=64, description="Tools of GET /skills that may be used.")
-    priority: Priority | None = Field(None, description="Absent means `interactive`, and `background` for tasks.")
+    tools: ToolNames = None
     metadata: Metadata | None = Field(None, description="Kept with the run.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ConversationBody":
+        if self.message is None and self.resume is None:
+            raise ValueError("give a message, or resume with the answers to what was asked back")
+        if self.resume is not None and self.session_id is None:
+            raise ValueError("resume needs the session_id of the run that asked back")
+        return self
+
+    def value(self) -> dict[str, Any]:
+        """The run's body but for `execute`."""
+        fields = {"message", "mode", "model", "workspace", "tools", "metadata"}
+        value = self.model_dump(include=fields, exclude_none=True)
+        if self.resume is not None:
+            value["resume"] = [one.model_dump() for one in self.resume]
+        return value
 
     def run_body(self, *, execute: bool) -> bytes:
         """The run's body; without `execute` a build is planned and not run."""
-        value = self.model_dump(include={"message", "mode", "model", "workspace", "tools", "metadata"}, exclude_none=True)
-        return orjson.dumps({**value, "execute": execute})
+        return orjson.dumps({**self.value(), "execute": execute})
+
+    @property
+    def asked_model(self) -> str:
+        """See the base."""
+        return self.model or ""
+
+    @property
+    def asked_workspace(self) -> str | None:
+        """See the base."""
+        return self.workspace
 
 
-class WorkflowBody(Body):
+class HistoryBody(ConversationBody):
+    """A message with what was said before it, from protocols whose clients keep the conversation."""
+
+    history: list[dict[str, str]] = []
+
+    def value(self) -> dict[str, Any]:
+        """See the base."""
+        return {**super().value(), **({"history": self.history} if self.history else {})}
+
+
+def history(turns: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """The newest turns, (role, text), that a run may be given."""
+    said = [(role, text) for role, text in turns if role in ("user", "assistant") and text.strip()]
+    return [{"role": role, "text": text[:MAX_TURN_CHARACTERS]} for role, text in said[-MAX_TURNS:]]
+
+
+class WorkflowBody(RunBody):
     """A prompt to be planned."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Compare the two contracts and list the risks."}]})
 
     prompt: Text = Field(description="What the workflow should do.")
-    session_id: Identifier | None = None
+    tools: ToolNames = None
     sources: list[Identifier] | None = Field(None, max_length=64, description="Workspaces or titles to use.")
-    priority: Priority | None = None
 
     def run_body(self, *, execute: bool) -> bytes:
         """The run's body; a plan is never executed here."""
-        return orjson.dumps(self.model_dump(include={"prompt", "sources"}, exclude_none=True))
-
-
-class PageBody(Body):
-    """A blueprint to be run."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "blueprint": {
-                        "version": 1,
-                        "name": "sum",
-                        "inputs": {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}},
-                        "nodes": [{"id": "sum", "kind": "compute", "expr": "inputs.a + inputs.b"}],
-                        "output": "${nodes.sum.output}",
-                    },
-                    "inputs": {"a": 1, "b": 2},
-                }
-            ]
-        }
-    )
-
-    blueprint: dict[str, Any] = Field(description="The whole blueprint.")
-    inputs: dict[str, Any] = Field(default_factory=dict, description="Values for the blueprint's inputs.")
-    session_id: Identifier | None = None
-    priority: Priority | None = None
-
-    def run_body(self, *, execute: bool) -> bytes:
-        """The run's body."""
-        return orjson.dumps({"blueprint": self.blueprint, "inputs": self.inputs})
-
-
-class ConversationTask(ConversationBody):
-    """A conversation that nobody waits for."""
-
-    kind: Literal["conversation"]
-
-
-class WorkflowTask(WorkflowBody):
-    """A plan that nobody waits for."""
-
-    kind: Literal["workflow"]
-
-
-class PageTask(PageBody):
-    """A page that nobody waits for."""
-
-    kind: Literal["page"]
-
-
-TaskBody = Annotated[ConversationTask | WorkflowTask | PageTask, Field(discriminator="kind")]
-RunBody = ConversationBody | WorkflowBody | PageBody
+        return orjson.dumps(self.model_dump(include={"prompt", "tools", "sources"}, exclude_none=True))
 
 
 class SessionBody(Body):

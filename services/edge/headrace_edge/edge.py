@@ -27,6 +27,8 @@ class Edge:
     chats: ports.Chats
     documents: ports.Documents
     usage: ports.Usage
+    workflows: ports.Workflows
+    pages: ports.Pages
     watcher: Watcher
     waiter: Waiter
     streams: Streams

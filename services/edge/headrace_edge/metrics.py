@@ -16,6 +16,7 @@ STREAM_ENDS = Counter("headrace_edge_stream_ends_total", "SSE streams ended, by 
 STREAM_BYTES = Counter("headrace_edge_stream_bytes_total", "Bytes of events and heartbeats sent.")
 STREAM_EVENTS = Counter("headrace_edge_stream_events_total", "Events sent.")
 SLOW_READERS = Counter("headrace_edge_slow_readers_total", "Connections closed because a send took too long.")
+DOWNLOADS_BROKEN = Counter("headrace_edge_downloads_broken_total", "Outputs that broke off half sent.", ["cause"])
 REWATCHES = Counter(
     "headrace_edge_rewatches_total", "Event streams picked up again after an executor went away.", ["cause"]
 )

@@ -107,6 +107,13 @@ class Intent(Answer):
     decided_by: str
 
 
+class PageReference(Answer):
+    """A version of a page; GET /api/pages/{page_id} has it."""
+
+    page_id: str
+    version: int
+
+
 class ConversationAnswer(Answer):
     """The answer to a message."""
 
@@ -117,6 +124,10 @@ class ConversationAnswer(Answer):
     blueprint: dict[str, Any] | None
     quiz: Any
     citations: list[dict[str, Any]]
+    page: PageReference | None = Field(None, description="The page that it made.")
+    interrupts: list[dict[str, Any]] = Field(
+        default_factory=list, description="What it asks back: `id`, `message`, `responseSchema`; answer with `resume`."
+    )
     usage: Usage
     timings: dict[str, float]
 
@@ -127,13 +138,14 @@ class WorkflowAnswer(Answer):
     run_id: str
     blueprint: dict[str, Any]
     warnings: list[str]
+    origin: str | None = Field(None, description="builtin, model, repaired, template, request or reused.")
     usage: Usage
 
 
 Item = TypeVar("Item")
 
 
-class Page(Answer, Generic[Item]):
+class Listing(Answer, Generic[Item]):
     """One page of a list."""
 
     items: list[Item]
@@ -192,89 +204,29 @@ class Found(Answer):
     timings: dict[str, float]
 
 
-class ModelState(Answer):
-    """A model's gate now."""
+class Connector(Answer):
+    """Where a tool is from."""
 
-    granted_rpm: float
-    effective_rpm: float
-    queue_depth: int
-    oldest_wait_s: float
-    throttled_ratio: float
-    seconds_per_call: float
-    throttled: bool
-    configured_rpm: float = Field(0.0, description="0 when no limit is configured.")
-    queued: dict[str, int] = Field(default_factory=dict, description="Waiting calls by priority.")
-    expected_wait_s: dict[str, float] = Field(
-        default_factory=dict, description="How long a call that came now would wait, by priority."
-    )
-    cooling_s: float = Field(0.0, description="What is left of the pause after a 429.")
-    shared: bool = Field(True, description="False while each process keeps to its own share.")
-    breaker_open: bool = False
-    cached_ratio: float = 0.0
-
-
-class ModelEntry(Answer):
-    """One model of the registry."""
-
-    id: str
-    provider: str
-    context: int
-    price: dict[str, float | None]
-    limits: dict[str, int | None]
-    fallbacks: list[str]
-    state: ModelState
-
-
-class Models(Answer):
-    """The models that can be asked."""
-
-    models: list[ModelEntry]
-    default: str
+    name: str
+    protocol: str = Field(description="http, openapi or mcp.")
 
 
 class Skill(Answer):
     """Something that a run can do."""
 
     name: str
-    kind: Literal["mode", "tool"]
+    kind: Literal["mode", "tool", "connector", "workflow"] = Field(
+        description="A conversation's mode, a built-in tool, a connector's tool, or a saved workflow by its id."
+    )
     description: str
     input_schema: dict[str, Any] | None
+    connector: Connector | None = Field(None, description="Only with a connector's tool.")
 
 
 class Skills(Answer):
     """What runs can do."""
 
     skills: list[Skill]
-
-
-class KindCost(Answer):
-    """What a run of a kind takes on average."""
-
-    calls_per_run: float
-    seconds_per_run: float
-
-
-class Promises(Answer):
-    """Refused runs that were told when to come back, at this edge."""
-
-    open: int = 0
-    next_s: float | None = Field(None, description="Seconds until the next may come; null for none.")
-
-
-class Quota(Answer):
-    """The queue and the gates now."""
-
-    time: datetime
-    queued: dict[str, int]
-    running: int
-    oldest_wait_s: float
-    slots_per_replica: int
-    replicas: int
-    seconds_per_run: float
-    models: dict[str, ModelState]
-    default_model: str = ""
-    kinds: dict[str, KindCost] = Field(default_factory=dict, description="As far as runs of a kind have finished.")
-    promises: Promises = Field(default_factory=Promises)
 
 
 UsageDimension = Literal["day", "model", "kind", "session", "run"]
@@ -359,50 +311,6 @@ class Health(Answer):
     status: Literal["ok", "degraded", "draining", "unavailable"]
     version: str
     checks: dict[str, Check]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A model to be asked."""
-
-    tenant: str
-    model: str
-    body: bytes
-    """OpenAI's request, JSON."""
-    priority: Literal["interactive", "standard", "background"]
-    timeout_s: float
-    cache: bool | None
-    """Whether the cache may answer; None means as usual."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """What came of an answer so far is void: it begins anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A model's wish to have a function called."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The end of an answer."""
-
-    text: str
-    """All of it."""
-    model: str
-    finish_reason: str
-    usage: Usage
-    tool_calls: tuple[ToolCall, ...] = ()
-
-
-AnswerItem = str | Restarted | Answered
-"""A piece of an answer's text, or what ends it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Problem:
 _STATUS: Mapping[type[errors.ServiceError], int] = {
     errors.InvalidArgument: 422,
     errors.NotFound: 404,
+    errors.AlreadyExists: 409,
     errors.FailedPrecondition: 409,
     errors.OutOfRange: 400,
     errors.Unauthenticated: 502,
@@ -117,6 +118,12 @@ def links(run_id: str) -> dict[str, str]:
     """Where a run can be read, followed and cancelled."""
     own = f"/api/tasks/{run_id}"
     return {"self": own, "events": f"{own}/events", "cancel": own}
+
+
+def reply_of(output: Mapping[str, Any]) -> str:
+    """A conversation's reply: its text, else the questions that it asks back."""
+    asked = output.get("interrupts") or ()
+    return str(output.get("reply") or "") or "\n\n".join(str(one.get("message") or "") for one in asked)
 
 
 def total(usages: Iterable[ModelUsage]) -> ModelUsage:

@@ -4,14 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from headrace_edge.model import (
-    AnswerItem,
     Document,
     Found,
+    Listing,
     Message,
-    Models,
-    Page,
-    Question,
-    Quota,
     Run,
     RunRecord,
     Session,
@@ -20,6 +16,10 @@ from headrace_edge.model import (
     UsageQuery,
     UsageReport,
 )
+from headrace_edge.openai.model import AnswerItem, Question
+from headrace_edge.pages.model import Page, PageVersion
+from headrace_edge.quota.model import Models, Quota
+from headrace_edge.workflows.model import Validity, Workflow, WorkflowEntry
 
 
 class Event(Protocol):
@@ -49,7 +49,7 @@ class Runs(Protocol):
     async def get(self, tenant: str, run_id: str, *, wait_s: int = 0) -> RunRecord:
         """Read a run, waiting up to `wait_s` for its end."""
 
-    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Page[Run]:
+    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Listing[Run]:
         """Read runs, newest first; empty filters filter nothing."""
 
     def watch(self, tenant: str, run_id: str, *, after: int) -> AsyncGenerator[Sequence[Event], None]:
@@ -60,6 +60,9 @@ class Runs(Protocol):
 
     async def cancel(self, tenant: str, run_id: str) -> Run:
         """Ask a run to end."""
+
+    def output(self, tenant: str, run_id: str, step: str) -> AsyncGenerator[bytes, None]:
+        """One finished step's output, JSON, whole, in pieces."""
 
     async def signals(self) -> Quota:
         """The queue and the gates now."""
@@ -74,13 +77,13 @@ class Sessions(Protocol):
     async def get(self, tenant: str, session_id: str) -> Session:
         """Read one."""
 
-    async def list(self, tenant: str, *, cursor: str, limit: int) -> Page[Session]:
+    async def list(self, tenant: str, *, cursor: str, limit: int) -> Listing[Session]:
         """Read them, newest first."""
 
     async def delete(self, tenant: str, session_id: str) -> None:
         """Remove one with its messages."""
 
-    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Page[Message]:
+    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Listing[Message]:
         """Read its messages, oldest first."""
 
 
@@ -92,6 +95,55 @@ class Catalog(Protocol):
 
     async def tools(self, tenant: str) -> list[Skill]:
         """The tools."""
+
+
+class Workflows(Protocol):
+    """The executor's saved blueprints."""
+
+    async def put(
+        self, tenant: str, workflow_id: str, *, blueprint: bytes, description: str, expected_revision: int | None
+    ) -> tuple[Workflow, bool]:
+        """Make or replace one, and say whether it was made; revision 0 is a new one's, None any.
+
+        Raises AlreadyExists, Aborted (WORKFLOW_CHANGED), InvalidArgument with every fault.
+        """
+
+    async def get(self, tenant: str, workflow_id: str) -> Workflow:
+        """Read one."""
+
+    async def list(self, tenant: str, *, cursor: str, limit: int) -> Listing[WorkflowEntry]:
+        """Read them, in the order of their ids."""
+
+    async def delete(self, tenant: str, workflow_id: str, *, expected_revision: int | None) -> None:
+        """Remove one. Raises Aborted (WORKFLOW_CHANGED)."""
+
+    async def validate(self, tenant: str, *, blueprint: bytes, inputs: bytes, workflow_id: str) -> Validity:
+        """Find every fault of a blueprint and, unless they are b"", its inputs."""
+
+    async def schema(self, tenant: str) -> bytes:
+        """The language's JSON Schema, with the tenant's tools; without any for ""."""
+
+
+class Pages(Protocol):
+    """The executor's pages."""
+
+    async def get(self, tenant: str, page_id: str, *, version: int) -> Page:
+        """Read one version, the current one for 0."""
+
+    async def list(self, tenant: str, *, session_id: str, cursor: str, limit: int) -> Listing[PageVersion]:
+        """Read the current versions, the newest page first; an empty session filters nothing."""
+
+    def output(self, tenant: str, page_id: str, version: int, step: str) -> AsyncGenerator[bytes, None]:
+        """One value of a version, JSON, whole, in pieces."""
+
+    async def versions(self, tenant: str, page_id: str) -> Sequence[PageVersion]:
+        """Read all versions of one, oldest first."""
+
+    async def restore(self, tenant: str, page_id: str, *, version: int, expected_version: int) -> Page:
+        """Make an earlier version the current one: the one before for 0. Raises Aborted (PAGE_CHANGED)."""
+
+    async def delete(self, tenant: str, page_id: str) -> None:
+        """Remove one with all its versions."""
 
 
 class Chats(Protocol):
@@ -120,7 +172,7 @@ class Documents(Protocol):
     async def get(self, tenant: str, *, workspace: str, document_id: str) -> Document:
         """Read a document's state."""
 
-    async def list(self, tenant: str, *, workspace: str, cursor: str, limit: int) -> Page[Document]:
+    async def list(self, tenant: str, *, workspace: str, cursor: str, limit: int) -> Listing[Document]:
         """Read documents' states."""
 
     async def delete(self, tenant: str, *, workspace: str, document_id: str) -> None:

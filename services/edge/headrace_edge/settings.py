@@ -62,6 +62,10 @@ class Settings(ServiceSettings):
     """How long an HTTP answer waits for its run; then 504, and the run goes on."""
     chat_timeout_s: Seconds = 120
     """How long an answer of /v1/chat/completions may take when the client does not say; then 504."""
+    output_timeout_s: Seconds = 60
+    """How long a step's output may take to arrive from its executor; then the answer breaks off."""
+    max_output_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 64 * 1024 * 1024
+    """Largest output of a step that is passed on; a larger one breaks off."""
     wait_slice_s: Annotated[int, Field(ge=1, le=60)] = 20
     """Longest single wait that is asked of an executor."""
 

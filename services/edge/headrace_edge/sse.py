@@ -167,7 +167,7 @@ class EventStream(Response):
             metrics.STREAM_ENDS.labels(self._cause).inc()
             if self._cause == "slow_reader":
                 metrics.SLOW_READERS.inc()
-                await _abort(scope, receive)
+                await abort(scope, receive)
 
     async def _attended(self, source: Source, outlet: _Outlet, scope: Scope, receive: Receive) -> None:
         """Pump until the events end, with a second task that beats and notices when the reader goes."""
@@ -256,7 +256,7 @@ async def _first(batches: AsyncIterator[Sequence[Any]]) -> Sequence[Any]:
     return ()
 
 
-async def _abort(scope: Scope, receive: Receive) -> None:
+async def abort(scope: Scope, receive: Receive) -> None:
     """Reset the connection, and wait until the server knows."""
     extension = scope.get("extensions", {}).get(ABORT_EXTENSION)
     if extension is None:

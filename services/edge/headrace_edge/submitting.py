@@ -6,7 +6,7 @@ from headrace_runtime import context
 
 from headrace_edge import policy
 from headrace_edge.auth import Caller
-from headrace_edge.bodies import MAX_RUN_BODY_BYTES, ConversationBody, RunBody
+from headrace_edge.bodies import MAX_RUN_BODY_BYTES, RunBody
 from headrace_edge.edge import Edge
 from headrace_edge.middleware.admission import too_large
 from headrace_edge.model import QueuePlace, Run, RunKind, Submission
@@ -36,8 +36,9 @@ async def prepared(
 ) -> Submission:
     """Check a body and make its submission. Raises Refused, ServiceError."""
     request_id = run_request_id(idempotency_key)
-    if isinstance(body, ConversationBody) and body.workspace not in (None, DEFAULT_WORKSPACE):
-        await edge.documents.require_workspace(caller.tenant, body.workspace)
+    workspace = body.asked_workspace
+    if workspace not in (None, DEFAULT_WORKSPACE):
+        await edge.documents.require_workspace(caller.tenant, workspace)
     made = Submission(
         tenant=caller.tenant,
         request_id=request_id,
@@ -46,7 +47,7 @@ async def prepared(
         session_id=body.session_id or "",
         priority=body.priority or priority,
         traceparent=context.traceparent(),
-        model=(body.model or "") if isinstance(body, ConversationBody) else "",
+        model=body.asked_model,
         keyed=idempotency_key is not None,
     )
     require_size(made)

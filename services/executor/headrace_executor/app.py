@@ -1,14 +1,18 @@
 """Wires the executor: the durable half, the pipeline with the services that it calls, the servicers."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
+from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
 from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
 from headrace_runtime import channels, serve
+from headrace_tools.app import open_toolbox
+from headrace_tools.ports import NoTools, Toolbox
 
 from headrace_executor.adapters.cel_worker import CelWorkers
 from headrace_executor.adapters.planner_client import PlannerClient
@@ -17,15 +21,17 @@ from headrace_executor.adapters.router_client import RouterClient
 from headrace_executor.catalog_servicer import CatalogServicer
 from headrace_executor.chat import Chats
 from headrace_executor.chat_servicer import ChatServicer
-from headrace_executor.durable import Durable, open_durable
+from headrace_executor.durable import Durable, Stores, open_durable
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
-from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.pages_servicer import PageServicer
+from headrace_executor.ports import Pipeline
 from headrace_executor.servicer import ExecutorServicer
 from headrace_executor.sessions_servicer import SessionServicer
 from headrace_executor.settings import Settings
 from headrace_executor.usage import Budgets, Usages
 from headrace_executor.usage_servicer import UsageServicer
+from headrace_executor.workflows_servicer import WorkflowServicer
 
 PACKAGE = "headrace.executor.v1"
 
@@ -36,6 +42,7 @@ async def service(
 ) -> AsyncIterator[serve.Service]:
     """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
     async with AsyncExitStack() as stack:
+        toolbox = await stack.enter_async_context(open_toolbox(settings.tools_file, environment=os.environ))
         budgets, waits = None, None
         if models is None:
             own = await stack.enter_async_context(model_parts(LlmSettings()))
@@ -43,24 +50,36 @@ async def service(
         client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None
 
-        def build(sessions: Sessions) -> Pipeline:
+        def build(stores: Stores) -> Pipeline:
             if pipeline is not None:
                 return pipeline
             assert parts is not None
             router, planner, rag, cel = parts
-            limits = Limits(notice_s=settings.notice_s)
+            limits = Limits(
+                max_parallel_nodes=settings.max_parallel_nodes,
+                max_parallel_nodes_per_replica=settings.max_parallel_nodes_per_replica,
+                max_run_nodes=settings.max_run_nodes,
+                retry_budget=settings.retry_budget,
+                notice_s=settings.notice_s,
+            )
             return RunPipeline(
                 router=router,
                 planner=planner,
                 rag=rag,
                 models=client,
-                sessions=sessions,
+                sessions=stores.sessions,
+                interruptions=stores.interruptions,
+                workflows=stores.workflows,
+                pages=stores.pages,
+                toolbox=toolbox,
                 cel=cel,
                 waits=waits,
                 limits=limits,
             )
 
-        durable = await stack.enter_async_context(open_durable(settings, pipeline=build, models=client, budgets=budgets))
+        durable = await stack.enter_async_context(
+            open_durable(settings, pipeline=build, models=client, budgets=budgets, toolbox=toolbox)
+        )
         if budgets is not None:
             budgets.ledger = durable.usage
         chats = Chats(client, durable.chat_usage, limit=settings.max_chats, text_delay_s=settings.token_delay_s)
@@ -68,7 +87,7 @@ async def service(
         async def drain() -> None:
             await asyncio.gather(durable.drain(), chats.drain())
 
-        served = endpoints(settings, durable, client, chats, budgets)
+        served = endpoints(settings, durable, client, chats, budgets, toolbox)
         yield serve.Service(endpoints=served, drain=drain, failed=durable.failed)
 
 
@@ -83,7 +102,12 @@ async def _parts(
 
 
 def endpoints(
-    settings: Settings, durable: Durable, client: ModelClient, chats: Chats, budgets: Budgets | None = None
+    settings: Settings,
+    durable: Durable,
+    client: ModelClient,
+    chats: Chats,
+    budgets: Budgets | None = None,
+    toolbox: Toolbox | None = None,
 ) -> tuple[serve.Endpoint, ...]:
     """The gRPC services over a running durable half."""
     executor = ExecutorServicer(
@@ -101,11 +125,23 @@ def endpoints(
         serve.Endpoint(
             f"{PACKAGE}.SessionService", SessionServicer(durable.sessions), pb_grpc.add_SessionServiceServicer_to_server
         ),
-        serve.Endpoint(f"{PACKAGE}.CatalogService", CatalogServicer(client), pb_grpc.add_CatalogServiceServicer_to_server),
+        serve.Endpoint(
+            f"{PACKAGE}.CatalogService",
+            CatalogServicer(client, toolbox or NoTools()),
+            pb_grpc.add_CatalogServiceServicer_to_server,
+        ),
         serve.Endpoint(f"{PACKAGE}.ChatService", ChatServicer(chats), pb_grpc.add_ChatServiceServicer_to_server),
         serve.Endpoint(
             f"{PACKAGE}.UsageService",
             UsageServicer(Usages(durable.usage, budgets)),
             pb_grpc.add_UsageServiceServicer_to_server,
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.WorkflowService",
+            WorkflowServicer(durable.workflows),
+            workflows_pb2_grpc.add_WorkflowServiceServicer_to_server,
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.PageService", PageServicer(durable.pages), pages_pb2_grpc.add_PageServiceServicer_to_server
         ),
     )

@@ -8,6 +8,7 @@ from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace_blueprint import tools
 from headrace_llm.client import ModelClient, ModelSignals
 from headrace_llm.registry import ModelEntry
+from headrace_tools.ports import Toolbox
 
 from headrace_executor import codec
 
@@ -17,8 +18,9 @@ Context = Any
 class CatalogServicer(pb_grpc.CatalogServiceServicer):
     """headrace.executor.v1.CatalogService."""
 
-    def __init__(self, models: ModelClient) -> None:
+    def __init__(self, models: ModelClient, toolbox: Toolbox) -> None:
         self._models = models
+        self._toolbox = toolbox
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Answer with the registry and each model's gate now."""
@@ -28,14 +30,25 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         return pb.ListModelsResponse(models=models, default_model=registry.default)
 
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:  # noqa: N802
-        """Answer with the tools that data nodes may call."""
+        """Answer with the tools that data nodes may call: the built-in ones, then the tenant's by name."""
         codec.tenant(request.tenant_id)
+        connected = self._toolbox.tools(request.tenant_id)
         return pb.ListToolsResponse(
             tools=[
-                pb.Tool(name=one.name, description=one.description, input_schema=orjson.dumps(dict(one.input_schema)))
-                for one in tools.TOOLS.values()
+                *(_tool(one, "builtin", "") for one in tools.TOOLS.values()),
+                *(_tool(one.tool, one.kind, one.connector) for _, one in sorted(connected.items())),
             ]
         )
+
+
+def _tool(tool: tools.Tool, kind: str, connector: str) -> pb.Tool:
+    return pb.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=orjson.dumps(dict(tool.input_schema)),
+        kind=kind,
+        connector=connector,
+    )
 
 
 def _model(entry: ModelEntry, signals: ModelSignals) -> pb.Model:

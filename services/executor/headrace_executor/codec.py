@@ -19,6 +19,8 @@ DEFAULT_PAGE = 50
 MAX_PAGE = 200
 MAX_NAME = 128
 """Characters of a tenant's or a request's id."""
+MAX_STEP = 1024
+"""Characters of a step's name."""
 
 KINDS: dict[int, RunKind] = {pb.RunKind.Value(f"RUN_KIND_{kind.name}"): kind for kind in RunKind}
 PRIORITIES: dict[int, Priority] = {pb.Priority.Value(f"PRIORITY_{one.name}"): one for one in Priority}
@@ -120,6 +122,13 @@ def name(field: str, value: str, *, required: bool) -> str:
     if (required and not value) or len(value) > MAX_NAME or "\x00" in value:
         least = 1 if required else 0
         raise invalid(field, f"must have {least} to {MAX_NAME} characters, none of them NUL")
+    return value
+
+
+def step(value: str) -> str:
+    """Check a step's name. Raises InvalidArgument."""
+    if not value or len(value) > MAX_STEP or "\x00" in value:
+        raise invalid("step", f"must have 1 to {MAX_STEP} characters, none of them NUL")
     return value
 
 

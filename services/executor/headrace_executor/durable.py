@@ -1,31 +1,41 @@
 """Wires the durable half: stores, lease, flusher, worker, submissions, watchers, upkeep."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import structlog
+from headrace_blueprint import model as language
+from headrace_blueprint import tools as builtin
 from headrace_llm.client import ModelClient, ModelSignals
 from headrace_llm.client import Priority as CallPriority
 from headrace_postgres.pool import Pool, open_pool
 from headrace_runtime.tasks import Guard, guard
+from headrace_tools.ports import NoTools, Toolbox
 
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.flush import FlushStore
+from headrace_executor.adapters.postgres.interruptions import InterruptionStore
 from headrace_executor.adapters.postgres.logs import LogStore
+from headrace_executor.adapters.postgres.page_versions import PageStore
+from headrace_executor.adapters.postgres.pages import RunPages
 from headrace_executor.adapters.postgres.runs import RunStore
 from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.sessions import SessionStore
 from headrace_executor.adapters.postgres.submissions import SubmissionStore
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.adapters.postgres.usage import UsageStore
+from headrace_executor.adapters.postgres.workflows import WorkflowStore
 from headrace_executor.adapters.redis_hints import NoHints, RedisHints
+from headrace_executor.engine import catalog
 from headrace_executor.errors import StoreAway, StoreRefused
-from headrace_executor.model import Priority
+from headrace_executor.model import Json, Priority
+from headrace_executor.pages import KeptPages
 from headrace_executor.policy import Pace, QueueLimits
-from headrace_executor.ports import Pipeline, Sessions
+from headrace_executor.ports import Interruptions, Pages, Pipeline, Sessions, Workflows
+from headrace_executor.resolution import Resolver
 from headrace_executor.runs.chat_usage import ChatUsage
 from headrace_executor.runs.costs import KindCosts
 from headrace_executor.runs.driver import Driver
@@ -41,6 +51,8 @@ from headrace_executor.runs.worker import Worker, WorkerLimits
 from headrace_executor.service import Runs
 from headrace_executor.settings import Settings
 from headrace_executor.usage import Budgets
+from headrace_executor.validation import Validator
+from headrace_executor.workflows import SavedWorkflows
 
 WORK_CONNECTIONS = 4
 """For flushes, claims, submissions and the heartbeat, which must not wait behind requests."""
@@ -53,6 +65,16 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Stores:
+    """What a pipeline reads and writes beside its journal."""
+
+    sessions: Sessions
+    interruptions: Interruptions
+    workflows: Workflows
+    pages: Pages
+
+
+@dataclass(frozen=True, slots=True)
 class Durable:
     """The durable half, running."""
 
@@ -60,6 +82,8 @@ class Durable:
     watchers: Watchers
     queue: QueueView
     sessions: SessionStore
+    workflows: SavedWorkflows
+    pages: KeptPages
     usage: UsageStore
     chat_usage: ChatUsage
     worker: Worker
@@ -76,11 +100,17 @@ class Durable:
 
 @asynccontextmanager
 async def open_durable(
-    settings: Settings, *, pipeline: Callable[[Sessions], Pipeline], models: ModelClient, budgets: Budgets | None = None
+    settings: Settings,
+    *,
+    pipeline: Callable[[Stores], Pipeline],
+    models: ModelClient,
+    budgets: Budgets | None = None,
+    toolbox: Toolbox | None = None,
 ) -> AsyncIterator[Durable]:
     """Start the durable half on its database. Raises `StoreAway` when that does not answer at start.
 
-    With `budgets` a run is refused whose tenant has nothing left of today's.
+    With `budgets` a run is refused whose tenant has nothing left of today's. `toolbox` has the tools that blueprints may
+    name beside the built-in ones.
     """
     async with AsyncExitStack() as stack:
         work, requests = await _pools(settings, stack)
@@ -89,11 +119,11 @@ async def open_durable(
         chat_usage = ChatUsage(usage)
         stack.push_async_callback(chat_usage.close)
         tasks = await stack.enter_async_context(guard())
-        parts = _Parts(settings, work, requests, hints, models, budgets)
+        parts = _Parts(settings, work, requests, hints, models, budgets, toolbox or NoTools())
         upkeep = parts.upkeep()
         await upkeep.begin()
         await parts.recall()
-        worker = parts.worker(pipeline(parts.sessions))
+        worker = parts.worker(pipeline(parts.stores()))
         stack.push_async_callback(worker.abandon)
         runs = parts.runs(worker, tasks)
         upkeep.end_overdue = runs.fail_overdue
@@ -115,6 +145,8 @@ async def open_durable(
             parts.watchers,
             parts.queue,
             parts.sessions,
+            parts.workflows(),
+            parts.pages,
             usage,
             chat_usage,
             worker,
@@ -136,6 +168,7 @@ class _Parts:
         hints: RedisHints | NoHints,
         models: ModelClient,
         budgets: Budgets | None,
+        toolbox: Toolbox,
     ) -> None:
         self._settings = settings
         self._work = work
@@ -146,6 +179,11 @@ class _Parts:
         self._claims = ClaimStore(work)
         self._logs = LogStore(requests)
         self._runs = RunStore(requests)
+        self._toolbox = toolbox
+        self._workflows = WorkflowStore(requests)
+        self._pages = PageStore(requests)
+        self._validator = Validator(self._workflows, self._tools)
+        self.pages = KeptPages(self._pages)
         self.sessions = SessionStore(requests)
         self.hub = Hub(FeedLimits(tail_bytes=settings.tail_bytes))
         self.lease = Lease(self._claims, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s, slots=settings.slots)
@@ -172,6 +210,24 @@ class _Parts:
             busy=gate.queue_depth > 0 or gate.throttled_ratio > 0,
             calls_per_run=self.costs.mean_calls(),
         )
+
+    def stores(self) -> Stores:
+        limit = self._settings.max_pages_per_tenant
+        pages = RunPages(self._requests, max_per_tenant=limit)
+        return Stores(self.sessions, InterruptionStore(self._requests), self._workflows, pages)
+
+    def workflows(self) -> SavedWorkflows:
+        limit = self._settings.max_workflows_per_tenant
+        return SavedWorkflows(self._workflows, self._validator, schema=self._schema, max_per_tenant=limit)
+
+    def _tools(self, tenant_id: str) -> Mapping[str, Mapping[str, Json]]:
+        return catalog.schemas(self._toolbox, tenant_id)
+
+    def _schema(self, tenant_id: str) -> Json:
+        if not tenant_id:
+            return language.SCHEMA
+        known = {name: entry.tool for name, entry in self._toolbox.tools(tenant_id).items()}
+        return language.schema_with_tools({**builtin.TOOLS, **known})
 
     def worker(self, pipeline: Pipeline) -> Worker:
         limits = WorkerLimits(slots=self._settings.slots, poll_s=self._settings.poll_s)
@@ -206,6 +262,7 @@ class _Parts:
             hints=self._hints,
             cancel_local=worker.cancel,
             models=tuple(self._models.registry.models),
+            resolver=Resolver(self._workflows, self._pages, self._validator),
             budgets=self._budgets,
         )
 

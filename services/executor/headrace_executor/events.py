@@ -16,15 +16,17 @@ def run_started(session_id: str, run_id: str) -> Event:
     return {"type": "RUN_STARTED", "threadId": session_id, "runId": run_id, "protocolVersion": PROTOCOL_VERSION}
 
 
-def run_finished(session_id: str, run_id: str, *, result: Any, usage: Any, outcome: str) -> Event:
-    """End a run that was not wrong; `outcome` is success, cancelled or interrupt."""
+def run_finished(
+    session_id: str, run_id: str, *, result: Any, usage: Any, outcome: str, interrupts: Sequence[Any] = ()
+) -> Event:
+    """End a run that was not wrong; `outcome` is success, cancelled, or interrupt, with what is asked back."""
     return {
         "type": "RUN_FINISHED",
         "threadId": session_id,
         "runId": run_id,
         "result": result,
         "usage": usage,
-        "outcome": {"type": outcome},
+        "outcome": {"type": outcome, "interrupts": list(interrupts)} if interrupts else {"type": outcome},
     }
 
 
@@ -64,10 +66,11 @@ def text_end(message_id: str) -> Event:
     return {"type": "TEXT_MESSAGE_END", "messageId": message_id}
 
 
-def tool_call(call_id: str, name: str, arguments: str) -> Sequence[Event]:
-    """Open a tool call and give its arguments, a JSON text."""
+def tool_call(call_id: str, name: str, arguments: str, *, parent_message_id: str = "") -> Sequence[Event]:
+    """Open a tool call and give its arguments, a JSON text; of a model's call also the message that it came with."""
+    parent = {"parentMessageId": parent_message_id} if parent_message_id else {}
     return (
-        {"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": name},
+        {"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": name, **parent},
         {"type": "TOOL_CALL_ARGS", "toolCallId": call_id, "delta": arguments},
         {"type": "TOOL_CALL_END", "toolCallId": call_id},
     )
@@ -106,5 +109,5 @@ def restarted(step: str, message_id: str) -> Event:
 
 
 def custom(name: str, value: Any) -> Event:
-    """One of our own: headrace.queued, .intent, .plan, .restarted, .skipped, .gap, .usage."""
+    """One of our own: headrace.queued, .intent, .plan, .clarification, .restarted, .skipped, .gap, .usage."""
     return {"type": "CUSTOM", "name": name, "value": value}

@@ -38,6 +38,11 @@ UPKEEP = Counter("headrace_executor_upkeep_total", "Rows or partitions that upke
 UPKEEP_FAILED = Counter(
     "headrace_executor_upkeep_failed_total", "Upkeep jobs that failed and will be tried again.", ["job"]
 )
+PAGE_VERSIONS = Counter(
+    "headrace_executor_page_versions_total",
+    "Versions of pages that runs saved: stored, again (there already), refused (no room) or fenced.",
+    ["result"],
+)
 CHATS = Gauge("headrace_executor_chats", "Open Chat calls.")
 CHATS_REFUSED = Counter("headrace_executor_chats_refused_total", "Chat calls refused because every place was taken.")
 CHATS_ENDED = Counter("headrace_executor_chats_ended_total", "Chat calls by how they ended.", ["outcome"])

@@ -127,6 +127,20 @@ class Turn:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A record that a name in a request stands for."""
+
+    kind: str
+    """What it is, such as class: a name that an expression can write."""
+    id: Json
+    """A string or a number."""
+    name: str
+    """As its connector writes it."""
+    text: str
+    """As the request writes it."""
+
+
 class Router(Protocol):
     """The router service."""
 
@@ -150,8 +164,14 @@ class Planner(Protocol):
         tools: Sequence[str],
         sources: Sequence[str],
         history: Sequence[Turn],
+        tool_specs: Sequence[Tool] = (),
+        entities: Sequence[Entity] = (),
     ) -> Planned:
-        """Make a valid blueprint for an intent."""
+        """Make a valid blueprint for an intent.
+
+        `tools` are the names that the request gives; `tool_specs` are those that the plan may call beside the built-in
+        ones. It may read `entities` as `${inputs.entities.KIND.id}` and `.name`, those of a kind as `KIND_all`.
+        """
 
     async def patch(
         self,

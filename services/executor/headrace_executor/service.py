@@ -10,6 +10,7 @@ from headrace_runtime import errors
 
 from headrace_executor import events, metrics
 from headrace_executor.model import Failure, FailureCode, Priority, Run, RunKind, RunState
+from headrace_executor.resolution import Resolved, Resolver
 from headrace_executor.runs import bodies, ids
 from headrace_executor.runs.journal import cancelled_event
 from headrace_executor.runs.records import Chunk, RunFilter, Submission
@@ -48,6 +49,7 @@ class Runs:
         hints: Hints,
         cancel_local: Callable[[Sequence[str]], None],
         models: Sequence[str],
+        resolver: Resolver,
         budgets: Budgets | None = None,
     ) -> None:
         self._runs = runs
@@ -57,11 +59,16 @@ class Runs:
         self._hints = hints
         self._cancel_local = cancel_local
         self._models = models
+        self._resolver = resolver
         self._budgets = budgets
 
     async def submit(self, request: SubmitRequest) -> tuple[Run, bool]:
-        """Accept a run and return it, and whether it is new. Raises InvalidArgument and what `Submitter.submit` does."""
+        """Accept a run and return it, and whether it is new.
+
+        Raises InvalidArgument, NotFound (session, workflow, page) and what `Submitter.submit` does.
+        """
         checked = bodies.check(request.kind, request.body, models=self._models)
+        resolved, refusal = await self._resolved(request, checked.body)
         session_id = ids.parse(request.session_id) if request.session_id else ids.new()
         if session_id is None:
             raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
@@ -73,15 +80,16 @@ class Runs:
             request_hash=_digest(request),
             session_id=session_id,
             new_session=not request.session_id,
-            title=checked.title,
+            title=checked.title or resolved.title,
             kind=request.kind,
             priority=request.priority or bodies.default_priority(request.kind),
-            body=request.body,
+            body=resolved.body,
             message=checked.message,
             traceparent=request.traceparent,
             started=orjson.dumps(events.run_started(session_id, run_id)),
         )
-        accepted = await self._submitter.submit(submission, refusal=await self._refusal(request.tenant_id))
+        refusal = refusal or await self._refusal(request.tenant_id)
+        accepted = await self._submitter.submit(submission, refusal=refusal)
         if accepted.created_at is None:
             return await self.get(request.tenant_id, accepted.run_id), False
         run = Run(
@@ -97,6 +105,18 @@ class Runs:
             last_seq=1,
         )
         return run, True
+
+    async def _resolved(self, request: SubmitRequest, body: bodies.Body) -> tuple[Resolved, errors.ServiceError | None]:
+        """What the run gets, and why no new one can be made of the request: an equal earlier one may have its run.
+
+        The request's hash is of what was sent: what it names may have changed or gone since.
+        """
+        try:
+            return await self._resolver.resolve(request.tenant_id, body, request.body), None
+        except (errors.InvalidArgument, errors.NotFound) as error:
+            if not request.request_id:
+                raise
+            return Resolved(request.body), error
 
     async def _refusal(self, tenant_id: str) -> errors.ServiceError | None:
         """Why a new run of the tenant would fail at its first model call, as far as its budget tells."""
@@ -117,6 +137,16 @@ class Runs:
             return run
         await self._watchers.ended(tenant_id, known, timeout_s=wait_s)
         return await self._runs.get(tenant_id, known) or run
+
+    async def output(self, tenant_id: str, run_id: str, step: str) -> Sequence[bytes]:
+        """A finished step's output, JSON, in pieces. Raises NotFound (RUN_NOT_FOUND, STEP_NOT_FOUND)."""
+        known = ids.parse(run_id)
+        pieces = await self._logs.output(tenant_id, known, step) if known else None
+        if pieces is None:
+            raise errors.NotFound("no such run", reason="RUN_NOT_FOUND")
+        if not pieces:
+            raise errors.NotFound(f"the run has no finished step {step!r}", reason="STEP_NOT_FOUND")
+        return pieces
 
     async def list(
         self, tenant_id: str, wanted: RunFilter, *, before: str | None, limit: int

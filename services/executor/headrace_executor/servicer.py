@@ -127,6 +127,14 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         run = await self._runs.cancel(codec.tenant(request.tenant_id), request.run_id)
         return pb.CancelRunResponse(run=codec.run(run))
 
+    async def GetOutput(  # noqa: N802
+        self, request: pb.GetOutputRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[pb.GetOutputResponse]:
+        """Stream a finished step's output."""
+        step = codec.step(request.step)
+        for piece in await self._runs.output(codec.tenant(request.tenant_id), request.run_id, step):
+            yield pb.GetOutputResponse(data=piece)
+
     async def QueueSignals(self, request: pb.QueueSignalsRequest, context: Context) -> pb.QueueSignalsResponse:  # noqa: N802
         """Answer with what scaling and admission decide by."""
         state = await self._queue.state()

@@ -10,11 +10,13 @@ from headrace_blueprint.tools import Tool
 from headrace_llm.client import Message
 from headrace_llm.usage import Usage
 
-from headrace_planner import metrics, policy, questions
+from headrace_planner import drafts, metrics, policy, questions, toolbox
+from headrace_planner.draft_schema import Language
+from headrace_planner.drafts import Blueprint
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
 from headrace_planner.model import RUNNABLE, Brief, Draft, Request
-from headrace_planner.policy import Blueprint, Step
+from headrace_planner.policy import Step
 from headrace_planner.ports import Drafter
 
 
@@ -24,7 +26,7 @@ class Limits:
 
     plan_timeout_s: float = 45.0
     repairs: int = 2
-    max_draft_tokens: int = 700
+    max_draft_tokens: int = 2_000
 
 
 class Drafting:
@@ -42,15 +44,17 @@ class Drafting:
         self.repairs = 0
 
     async def run(self, tools: tuple[Tool, ...], *, deadline: float) -> Blueprint | None:
-        """A valid blueprint that uses only `tools`; None when the repairs did not help. Raises `DraftFailed`."""
+        """A valid blueprint that uses only some of `tools`; None when the repairs did not help. Raises `DraftFailed`."""
         limits = self._limits
-        brief = questions.brief(self._library, tools)
-        question = messages = questions.first(
-            brief, self._request, context_tokens=self._drafter.context_tokens, max_tokens=limits.max_draft_tokens
-        )
+        context_tokens = self._drafter.context_tokens()
+        language = Language.of(context_tokens)
+        tools = toolbox.relevant(tools, self._request, most=language.most_tools)
+        brief = questions.brief(self._library, tools, language)
+        max_tokens = min(limits.max_draft_tokens, language.most_tokens)
+        question = messages = questions.first(brief, self._request, context_tokens=context_tokens, max_tokens=max_tokens)
         last = ""
         while True:
-            draft = await self._ask(messages, brief, deadline)
+            draft = await self._ask(messages, brief, max_tokens, deadline)
             written, blueprint, faults = self._checked(draft, tools)
             step = policy.next_step(
                 faults=faults,
@@ -66,9 +70,9 @@ class Drafting:
             self.repairs += 1
             metrics.REPAIRS.inc()
             last = written
-            messages = questions.again(question, written, faults, library=self._library)
+            messages = questions.again(question, written, faults, prompt=self._library.repair_prompt)
 
-    async def _ask(self, messages: Sequence[Message], brief: Brief, deadline: float) -> Draft:
+    async def _ask(self, messages: Sequence[Message], brief: Brief, max_tokens: int, deadline: float) -> Draft:
         left_s = deadline - self._clock()
         if left_s < policy.LEAST_S:
             raise DraftFailed("no_time", "there was no time to ask")
@@ -76,9 +80,10 @@ class Drafting:
             draft = await self._drafter.draft(
                 messages,
                 schema=brief.schema,
-                max_tokens=self._limits.max_draft_tokens,
+                max_tokens=max_tokens,
                 tenant_id=self._request.tenant_id,
                 deadline_s=left_s,
+                purpose="plan",
                 context=self._request.context,
             )
         self.usage += draft.usage
@@ -88,10 +93,11 @@ class Drafting:
         """The draft as the model is shown it again, the whole blueprint, and its faults."""
         if draft.document is None:
             return draft.text, {}, draft.faults
-        tidy = policy.tidied(draft.document)
+        tidy = drafts.tidied(draft.document)
         written = orjson.dumps(tidy).decode()
-        blueprint = policy.fitted(policy.from_draft(tidy, self._library.blueprints["build"]), self._request)
-        faults = policy.draft_faults(tidy) or validation.validate(
-            blueprint, tools={tool.name: tool.input_schema for tool in tools}, kinds=RUNNABLE
+        made = drafts.blueprint(tidy, self._library.blueprints["build"], self._request.entities)
+        blueprint = policy.fitted(made, self._request)
+        faults = drafts.faults(tidy, self._request.entities) or validation.validate(
+            blueprint, tools=toolbox.schemas(tools), kinds=RUNNABLE
         )
         return written, blueprint, faults

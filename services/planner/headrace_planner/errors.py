@@ -1,7 +1,12 @@
-"""What can go wrong with planning. A caller of the service never sees it: the template plan answers instead.
+"""What can go wrong with planning.
 
-DraftFailed    no model wrote a plan: quota, absence, deadline, refusal
+DraftFailed        no model wrote a plan: quota, absence, deadline, refusal. A caller never sees it: the template answers.
+FailedPrecondition (headrace_runtime.errors)
+├── PatchUnclear   the sentence concerns no slot
+└── PatchTooLong   a prompt has no room for another change
 """
+
+from headrace_runtime import errors
 
 
 class DraftFailed(Exception):
@@ -13,3 +18,15 @@ class DraftFailed(Exception):
         """lower_snake_case, for metrics and logs."""
         self.message = message
         """For the reader of the plan's warnings."""
+
+
+class PatchUnclear(errors.FailedPrecondition):
+    """Nobody could tell which slot a sentence concerns."""
+
+    default_reason = "PATCH_UNCLEAR"
+
+
+class PatchTooLong(errors.FailedPrecondition):
+    """A slot was changed so often that its prompt is full."""
+
+    default_reason = "PATCH_TOO_LONG"

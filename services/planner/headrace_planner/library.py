@@ -1,5 +1,6 @@
 """The built-in blueprints and prompts: data files of this package, read once at start."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -10,6 +11,7 @@ import orjson
 from headrace_blueprint import tools, validation
 from headrace_blueprint.faults import InvalidBlueprint
 
+from headrace_planner.draft_schema import Language
 from headrace_planner.model import RUNNABLE
 
 
@@ -19,10 +21,12 @@ class Library:
 
     blueprints: Mapping[str, Mapping[str, Any]]
     """By file name without its ending; each is valid."""
-    plan_prompt: str
+    plan_prompts: Mapping[Language, str]
     repair_prompt: str
-    draft_schema: Mapping[str, Any]
-    """Of a model's plan. Data nodes are left out: they depend on the tools that are allowed."""
+    patch_prompt: str
+    patch_repair_prompt: str
+    digest: str
+    """Of all the files: a plan that others made is not reused."""
 
 
 def load() -> Library:
@@ -40,9 +44,12 @@ def load() -> Library:
         except InvalidBlueprint as error:
             error.add_note(f"in the built-in blueprint {name}")
             raise
+    texts = {file.name: file.read_text("utf-8") for file in prompts.iterdir() if file.name.endswith(".md")}
     return Library(
         MappingProxyType(blueprints),
-        (prompts / "plan.md").read_text("utf-8"),
-        (prompts / "repair.md").read_text("utf-8"),
-        orjson.loads((prompts / "draft.schema.json").read_bytes()),
+        MappingProxyType({Language.COMPACT: texts["plan.md"], Language.FULL: texts["plan_full.md"]}),
+        texts["repair.md"],
+        texts["patch.md"],
+        texts["patch_repair.md"],
+        hashlib.sha256(orjson.dumps([blueprints, texts], option=orjson.OPT_SORT_KEYS)).hexdigest(),
     )

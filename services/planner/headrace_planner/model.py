@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
+from headrace_blueprint import model as language
 from headrace_blueprint.faults import Fault
 from headrace_blueprint.tools import Tool
 from headrace_llm.call_context import NO_CONTEXT, CallContext
@@ -18,7 +19,11 @@ MAX_NAMES = 50
 """Most tools, and most sources, that a request names."""
 MAX_NAME_CHARS = 200
 
-RUNNABLE = frozenset({"data", "retrieve", "compute", "compose"})
+MAX_TOOL_SPECS = 200
+"""Most tools that a request brings."""
+MAX_ENTITIES = 20
+
+RUNNABLE = language.ALL
 """Kinds of nodes that the engine runs; a blueprint with another one has a fault."""
 
 
@@ -39,6 +44,7 @@ class Origin(StrEnum):
     MODEL = "model"
     REPAIRED = "repaired"
     TEMPLATE = "template"
+    REUSED = "reused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,17 @@ class Turn:
 
     role: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A record that a name in the message stands for. What it is called is not told: a plan reads that when it runs."""
+
+    kind: str
+    """`${inputs.entities.KIND.id}` and `.name` are the record's."""
+    id_type: Literal["string", "integer", "number"]
+    text: str
+    """As the message writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +77,15 @@ class Request:
     model: str = ""
     """Registry model of the compose nodes; "" leaves it to the default."""
     tools: Sequence[str] = ()
-    """What data nodes may use; empty means every tool."""
+    """Names of what data nodes may use; empty means every tool."""
+    tool_specs: Sequence[Tool] = ()
+    """The tools that there are beside the built-in ones."""
+    entities: Sequence[Entity] = ()
+    """One of a kind."""
     sources: Sequence[str] = ()
     history: Sequence[Turn] = ()
+    warnings: tuple[str, ...] = ()
+    """What was left out of the request when it was read."""
     context: CallContext = NO_CONTEXT
 
 
@@ -78,7 +101,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A model's answer to the question for a plan."""
+    """A model's answer to a question for a plan or for a change."""
 
     text: str
     """As it came."""
@@ -91,8 +114,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a model is told once: the question, the JSON Schema of its answer, the tools in it."""
+    """What a model is told once: the question, and the JSON Schema of its answer."""
 
     instructions: str
     schema: Mapping[str, Json]
-    tools: tuple[Tool, ...]

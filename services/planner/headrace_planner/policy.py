@@ -1,30 +1,30 @@
-"""What the planner decides: which built-in blueprint fits, what a model's draft becomes, when to repair it. Pure.
+"""What the planner decides: which built-in blueprint fits, how it is fitted to a request, when to repair a draft. Pure.
 
 The user's words never become part of a blueprint's references: a blueprint names them as `${inputs.message}`, and what must
 stand in it, such as the titles of sources, is written as a literal.
 """
 
 import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from itertools import count
 from typing import Any
 
 from headrace_blueprint import references
 from headrace_blueprint.faults import Fault
-from headrace_blueprint.tools import TOOLS, Tool
 
+from headrace_planner import counts
+from headrace_planner.drafts import Blueprint
 from headrace_planner.model import Intent, Request
 
 MAX_SOURCE_CHARS = 500
 """How much of the sources' titles goes into a query."""
 MAX_FAULTS_SHOWN = 8
 """Faults that a model is shown at once: small models lose themselves in long lists."""
+QUIZ_TOKENS = 256
+QUESTION_TOKENS = 192
+"""Tokens that a question with its options and explanation takes at most, in any language."""
 LEAST_S = 1.0
 """With less time than this no model is asked."""
-
-Blueprint = dict[str, Any]
 
 
 class Step(StrEnum):
@@ -67,9 +67,12 @@ def builtin_name(request: Request) -> str:
 
 
 def fitted(document: Mapping[str, Any], request: Request) -> Blueprint:
-    """A blueprint with the request's model in its compose nodes, and its workspace and sources in its searches."""
+    """A blueprint with the request's model in its compose nodes, and its workspace and sources in its searches.
+
+    A quiz for a message that names a number of questions has exactly so many.
+    """
     made: Blueprint = copy.deepcopy(dict(document))
-    for node in made["nodes"]:
+    for node in _simple(made["nodes"]):
         if node["kind"] == "compose" and request.model:
             node["model"] = request.model
         if node["kind"] == "retrieve":
@@ -77,64 +80,10 @@ def fitted(document: Mapping[str, Any], request: Request) -> Blueprint:
             if request.sources:
                 titles = ", ".join(request.sources)[:MAX_SOURCE_CHARS]
                 node["query"] = f"{node['query']} ({references.literal(titles)})"
+    wanted = counts.questions(request.message) if request.intent is Intent.QUIZ else None
+    if wanted is not None:
+        _bound_quiz(made, wanted)
     return made
-
-
-def tidied(draft: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A draft whose ids differ and whose every node writes something or is used.
-
-    Small models repeat nodes and call tools for nothing. Mending that here costs no question; a name that two nodes bear
-    goes to the first.
-    """
-    nodes: list[Mapping[str, Any]] = []
-    taken: set[str] = set()
-    for node in draft["nodes"]:
-        if node not in nodes:
-            name = next(name for name in _names(node["id"]) if name not in taken)
-            taken.add(name)
-            nodes.append({**node, "id": name})
-    while useless := [node for node in nodes if node["kind"] != "compose" and not _is_used(node, nodes)]:
-        nodes = [node for node in nodes if node not in useless]
-    return {**draft, "nodes": nodes or draft["nodes"]}
-
-
-def _names(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name}_{number}" for number in count(2))
-
-
-def _is_used(node: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> bool:
-    pattern = re.compile(rf"\bnodes\.{re.escape(node['id'])}\b")
-    return any(pattern.search(text) for other in nodes if other is not node for _, text in references.strings(other))
-
-
-def from_draft(draft: Mapping[str, Any], template: Mapping[str, Any]) -> Blueprint:
-    """The whole blueprint of a draft: each compose node fills a slot under its title, and the first one is the reply."""
-    composed = [node for node in draft["nodes"] if node["kind"] == "compose"]
-    return {
-        "version": template["version"],
-        "name": draft["name"],
-        "inputs": template["inputs"],
-        "nodes": [{key: value for key, value in node.items() if key != "title"} for node in draft["nodes"]],
-        "layout": [{"slot": node["id"], "title": node["title"], "node": node["id"]} for node in composed],
-        "output": f"${{nodes.{composed[0]['id']}.output}}" if composed else "",
-    }
-
-
-def allowed_tools(names: Sequence[str]) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
-    """The tools that data nodes may use, and a warning for each name that no tool bears."""
-    if not names:
-        return tuple(TOOLS.values()), ()
-    known = tuple(tool for name, tool in TOOLS.items() if name in names)
-    unknown = sorted(set(names) - TOOLS.keys())
-    return known, tuple(f"there is no tool {name[:64]!r}; it was left out" for name in unknown)
-
-
-def draft_faults(draft: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with a draft beyond its schema and its blueprint."""
-    if any(node["kind"] == "compose" for node in draft["nodes"]):
-        return []
-    return [Fault("/nodes", "no node writes anything", "add a compose node for each section")]
 
 
 def shown(faults: Sequence[Fault]) -> str:
@@ -143,3 +92,18 @@ def shown(faults: Sequence[Fault]) -> str:
     if len(faults) > MAX_FAULTS_SHOWN:
         lines.append(f"- and {len(faults) - MAX_FAULTS_SHOWN} more")
     return "\n".join(lines)
+
+
+def _bound_quiz(made: Blueprint, questions: int) -> None:
+    """A compose node's schema cannot read inputs; where the number is known it is written into both."""
+    made["inputs"]["properties"]["questions"] |= {"maximum": questions, "default": questions}
+    for node in made["nodes"]:
+        if node["kind"] == "compose":
+            node["schema"]["properties"]["questions"] |= {"minItems": questions, "maxItems": questions}
+            node["max_tokens"] = min(node["max_tokens"], QUIZ_TOKENS + questions * QUESTION_TOKENS)
+
+
+def _simple(nodes: Sequence[Blueprint]) -> Iterator[Blueprint]:
+    """The nodes, and of maps what they run for each item."""
+    for node in nodes:
+        yield node["node"] if node["kind"] == "map" else node

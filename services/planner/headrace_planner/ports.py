@@ -10,11 +10,14 @@ from headrace_planner.model import Draft
 
 
 class Drafter(Protocol):
-    """A model that writes plans."""
+    """A model that writes plans and changes."""
 
     @property
-    def context_tokens(self) -> int:
-        """How many tokens its prompt and its answer may have together."""
+    def name(self) -> str:
+        """The registry's model that is asked unless another is named."""
+
+    def context_tokens(self, model: str = "") -> int:
+        """How many tokens a prompt and its answer may have together. Raises `headrace_llm.errors.UnknownModel`."""
 
     async def draft(
         self,
@@ -24,6 +27,21 @@ class Drafter(Protocol):
         max_tokens: int,
         tenant_id: str,
         deadline_s: float,
+        purpose: str,
+        model: str = "",
         context: CallContext = NO_CONTEXT,
     ) -> Draft:
-        """Ask for a plan. An answer that does not fit the schema is a Draft with faults. Raises `errors.DraftFailed`."""
+        """Ask for JSON. An answer that does not fit the schema is a Draft with faults. Raises `errors.DraftFailed`.
+
+        Another `model` is one of the registry. Raises `headrace_llm.errors.UnknownModel` when it is none.
+        """
+
+
+class Plans(Protocol):
+    """Plans that are kept for all replicas. What is away keeps nothing and finds nothing; it raises nothing."""
+
+    async def get(self, key: str) -> bytes | None:
+        """What was kept under a key, None when nothing was, or was too long ago."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep a plan under a key, in place of what was there."""

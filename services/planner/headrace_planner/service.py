@@ -1,19 +1,22 @@
-"""Planning: a built-in blueprint where there is one, else a model's, else the template. Always a valid blueprint."""
+"""Planning: a built-in blueprint where there is one, else a plan made before, a model's, or the template. Always valid."""
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 from headrace_blueprint import tools, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint
+from headrace_blueprint.tools import Tool
 from headrace_llm.usage import Usage
 
-from headrace_planner import metrics, policy
+from headrace_planner import metrics, policy, reuse, toolbox
 from headrace_planner.drafting import Drafting, Limits
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
 from headrace_planner.model import RUNNABLE, Intent, Origin, Plan, Request
 from headrace_planner.ports import Drafter
+from headrace_planner.reuse import Reuse
 
 RESERVE_S = 1.0
 """Of the caller's deadline, kept for the template and the way back."""
@@ -22,29 +25,39 @@ log = structlog.get_logger()
 
 
 class Planner:
-    """Makes plans. `clock` gives seconds that only grow."""
+    """Makes plans. Without `reuse` each is made anew. `clock` gives seconds that only grow."""
 
     def __init__(
-        self, library: Library, drafter: Drafter, *, limits: Limits, clock: Callable[[], float] = time.monotonic
+        self,
+        library: Library,
+        drafter: Drafter,
+        *,
+        limits: Limits,
+        reuse: Reuse | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._library = library
         self._drafter = drafter
         self._limits = limits
+        self._reuse = reuse
         self._clock = clock
 
     async def plan(self, request: Request, *, budget_s: float | None) -> Plan:
         """Make a valid blueprint for a request, within `budget_s` seconds when the caller has a deadline."""
         started = self._clock()
+        known, warnings = toolbox.allowed(request)
+        warnings = (*request.warnings, *warnings)
         if policy.is_planned_by_model(request.intent):
-            plan = await self._by_model(request, self._deadline(started, budget_s))
+            plan = await self._kept_or_made(request, known, self._deadline(started, budget_s))
         else:
-            plan = self._builtin(request, Origin.BUILTIN, policy.allowed_tools(request.tools)[1], Usage())
+            plan = self._builtin(request, Origin.BUILTIN, (), Usage())
+        plan = replace(plan, warnings=(*warnings, *plan.warnings))
         metrics.PLANS.labels(request.intent.value, plan.origin.value).inc()
         metrics.SECONDS.labels(plan.origin.value).observe(self._clock() - started)
         return plan
 
     def faults(self, data: bytes) -> Sequence[Fault]:
-        """Everything that is wrong with a blueprint. For a hostile document this takes a third of a second of CPU."""
+        """Everything that is wrong with a blueprint."""
         try:
             document = validation.loads(data)
         except InvalidBlueprint as error:
@@ -59,10 +72,24 @@ class Planner:
         document = self._library.blueprints[policy.builtin_name(request)]
         return Plan(policy.fitted(document, request), origin, warnings, usage)
 
-    async def _by_model(self, request: Request, deadline: float) -> Plan:
-        known, warnings = policy.allowed_tools(request.tools)
+    async def _kept_or_made(self, request: Request, known: tuple[Tool, ...], deadline: float) -> Plan:
+        if self._reuse is None:
+            return await self._by_model(request, known, deadline)
+        key = reuse.key(request, known, planner=self._drafter.name, prompts=self._library.digest)
+        kept = await self._reuse.find(key)
+        if kept is not None:
+            # Tools of the same name and schema are part of the key; what else a plan needs may have changed meanwhile.
+            if not validation.validate(kept.blueprint, tools=toolbox.schemas(known), kinds=RUNNABLE):
+                return Plan(kept.blueprint, Origin.REUSED, kept.warnings)
+            metrics.REUSE.labels("stale").inc()
+        plan = await self._by_model(request, known, deadline)
+        await self._reuse.keep(key, plan)
+        return plan
+
+    async def _by_model(self, request: Request, known: tuple[Tool, ...], deadline: float) -> Plan:
+        warnings: tuple[str, ...] = ()
         if request.intent is Intent.PATCH:
-            warnings = (*warnings, "pages are not patched yet: this plan makes the page anew")
+            warnings = ("a plan changes no page: this one makes a page anew",)
         drafting = Drafting(request, library=self._library, drafter=self._drafter, limits=self._limits, clock=self._clock)
         try:
             blueprint = await drafting.run(known, deadline=deadline)

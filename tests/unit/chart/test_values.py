@@ -30,6 +30,12 @@ from tests.support import helm
         ({"tracing.otlpEndpoint": "collector:4317"}, "otlpEndpoint"),
         ({"postgres.persistence.size": "ten"}, "size"),
         ({"router.env": {"not a name": "x"}}, "not a name"),
+        ({"executor.tools": {"version": 1}}, "tools"),
+        ({"executor.toolFiles": {"tools.yaml": "x"}}, "tools.yaml"),
+        ({"executor.toolSecrets": [{"name": "TOKEN", "secretName": "school"}]}, "key"),
+        ({"executor.toolSecrets": [{"name": "HEADRACE_EXECUTOR_SLOTS", "secretName": "a", "key": "b"}]}, "toolSecrets"),
+        ({"executor.toolEgress": [{"ports": [{"port": 443}]}]}, "to"),
+        ({"executor.toolEgress": [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}]}, "ports"),
     ],
 )
 def test_the_schema_refuses(values: dict[str, Any], named: str) -> None:
@@ -51,6 +57,9 @@ def test_the_schema_refuses(values: dict[str, Any], named: str) -> None:
         (("provider.existingSecret=a", "edge.ingress.enabled=true"), "set edge.ingress.host"),
         (("provider.existingSecret=a", "executor.scaling.minReplicas=4"), "executor.scaling.minReplicas is above"),
         (("provider.existingSecret=a", "executor.scaling.intervalSeconds=20"), "executor.scaling.signals.maxAgeSeconds"),
+        (("provider.existingSecret=a", "executor.tools=version: 1"), "executor.tools is no tools.yaml"),
+        (("provider.existingSecret=a", "executor.tools=school"), "executor.tools is no tools.yaml"),
+        (("provider.existingSecret=a", "executor.toolFiles.a=b"), "executor.tools has none"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(arguments: tuple[str, ...], named: str) -> None:

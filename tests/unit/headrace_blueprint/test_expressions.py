@@ -6,10 +6,13 @@ import threading
 from typing import Any
 
 import pytest
-from headrace_blueprint import cel_engine, expressions
+from headrace_blueprint import cel_engine, expressions, scanner, validation
 from headrace_blueprint.expressions import EvaluationFailed, InvalidExpression, compile_expression, evaluate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.support.examples import examples
+from tests.unit.headrace_blueprint.documents import blueprint
 
 SCOPE: dict[str, Any] = {
     "inputs": {"n": 11, "f": 1.5, "l": [1, 2, 3], "s": "a,b", "o": {"k": None}},
@@ -68,6 +71,7 @@ def test_what_an_expression_names(source: str, names: set[str], needs: set[str],
         ("", "Syntax error"),
         ("x" * 5_000, "at most 4096 characters"),
         ("+".join(["1"] * 1_000), "at most 600 tokens"),
+        ("1in-" * 250 + "1", "at most 600 tokens"),
         ("(" * 40 + "1" + ")" * 40, "at most 32 deep"),
         ("true ? 1 : " * 40 + "1", "at most 32 deep"),
         ("l.all(a, l.all(b, l.all(c, true)))", "at most 2 deep"),
@@ -212,7 +216,7 @@ def test_a_comprehension_that_multiplies_is_marked() -> None:
     assert compile_expression("inputs.l.map(a, inputs.l.map(b, [a, b]))").has_comprehension
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.text(max_size=40) | st.text(alphabet="inputs.map(x,) 'r\"\\+[]{}?:!&|01", max_size=40))
 def test_any_text_compiles_or_says_why_not(source: str) -> None:
     try:
@@ -232,5 +236,34 @@ def test_a_failing_function_writes_no_value_to_the_log(caplog: pytest.LogCapture
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ("1in-2", "1 in - 2"),
+        ("1.5.5 1.5e-3 2E5 0x1Fu 7u .5", "1.5 .5 1.5e-3 2E5 0x1Fu 7u .5"),
+        ("l[0].a.b 1.a", "l [ 0 ] . a . b 1 . a"),
+        ("r'\\'+b'x'+br'y'+rb'z'+b+r", "r'\\' + b'x' + br'y' + rb'z' + b + r"),
+        ("1e 1e+ 0x", "1 e 1 e + 0 x"),
+    ],
+)
+def test_a_source_is_split_as_the_engine_splits_it(source: str, texts: str) -> None:
+    """A token that hides others would hide how deep the engine's parser goes."""
+    assert " ".join(text for _, text in scanner.tokens(source, at_most=100)) == texts
+
+
+def test_a_minus_weighs_more_and_a_wrong_source_is_counted_too() -> None:
+    assert scanner.weight(scanner.tokens("1-1", at_most=9)) == 3 + scanner.MINUS
+    wrong = [{"id": f"n{i}", "kind": "compute", "expr": f"{i} +"} for i in range(200)]
+    found = validation.validate(blueprint(*wrong), tools={})
+    assert "wrong ones counted" in found[-1].message
+    assert len(found) < 100
+
+
 def test_known_expressions_are_kept_up_to_a_limit() -> None:
     assert compile_expression.cache_info().maxsize == expressions.COMPILED
+
+
+def test_a_map_has_the_same_order_each_time_so_that_a_prompt_made_of_it_is_the_same() -> None:
+    expression = compile_expression('[{"b": 1, "a": {"d": 2, "c": 3}, "e": 4, "f": 5}]')
+
+    assert {str(evaluate(expression, {})) for _ in range(20)} == {"[{'a': {'c': 3, 'd': 2}, 'b': 1, 'e': 4, 'f': 5}]"}

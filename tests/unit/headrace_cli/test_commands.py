@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from headrace_cli.commands.chat import Mode, Talk, command
-from headrace_cli.commands.run import blueprint, parse_inputs
+from headrace_cli.documents import parse_pairs, read
 from headrace_cli.errors import CliError
 from headrace_cli.main import app
 from typer.testing import CliRunner
@@ -18,7 +18,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADRACE_URL", raising=False)
 
 
-@pytest.mark.parametrize("name", ["up", "down", "status", "logs", "chat", "run", "docs", "usage", "quota", "capacity"])
+@pytest.mark.parametrize(
+    "name",
+    ["up", "down", "status", "logs", "chat", "run", "workflow", "page", "tools", "docs", "usage", "quota", "capacity"],
+)
 def test_the_help_names_every_command_and_each_explains_itself(name: str) -> None:
     assert name in runner.invoke(app, ["--help"]).output
     assert runner.invoke(app, [name, "--help"]).exit_code == 0
@@ -77,7 +80,7 @@ def test_every_fault_of_a_models_file_is_shown_before_anything_is_started(tmp_pa
 
 
 def test_inputs_are_json_or_text() -> None:
-    assert parse_inputs(["n=3", "name=Ada", "list=[1]", "eq=a=b", "empty="]) == {
+    assert parse_pairs(["n=3", "name=Ada", "list=[1]", "eq=a=b", "empty="]) == {
         "n": 3,
         "name": "Ada",
         "list": [1],
@@ -86,7 +89,7 @@ def test_inputs_are_json_or_text() -> None:
     }
     for wrong in ("n", "=3"):
         with pytest.raises(CliError, match="KEY=VALUE"):
-            parse_inputs([wrong])
+            parse_pairs([wrong])
 
 
 @pytest.mark.parametrize("text", ['{"version": 1}', "version: 1\n"])
@@ -94,7 +97,7 @@ def test_a_blueprint_is_json_or_yaml(tmp_path: Path, text: str) -> None:
     file = tmp_path / "b"
     file.write_text(text)
 
-    assert blueprint(file) == {"version": 1}
+    assert read(file).value == {"version": 1}
 
 
 @pytest.mark.parametrize("text", ["[1]", "a: [", "\x00", ""])
@@ -103,7 +106,7 @@ def test_what_is_no_blueprint_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
 
     with pytest.raises(CliError):
-        blueprint(file)
+        read(file)
 
 
 def test_lines_with_a_slash_change_the_conversation() -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from headrace_cli.render import Kind, Piece, View, result_text, show
+from headrace_cli.render import result_text, show
+from headrace_cli.view import Kind, Piece, View
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -195,3 +196,58 @@ def test_an_event_of_an_unexpected_shape_never_breaks_the_terminal(events: list[
     view, _ = _play(*events)
 
     assert isinstance(view, View)
+
+
+LAYOUT = [{"slot": "a", "title": "First", "node": "a"}, {"slot": "b", "title": "Second", "node": "b"}]
+PAGE_STARTED: list[dict[str, Json]] = [
+    {"type": "RUN_STARTED", "threadId": "s", "runId": "r"},
+    {"type": "STATE_SNAPSHOT", "snapshot": {"blueprint": {"layout": LAYOUT}, "page": {"slots": {}}}},
+]
+
+
+def test_a_slot_begins_with_its_title_also_when_it_had_to_wait_or_was_begun_anew() -> None:
+    _, pieces = _play(
+        *PAGE_STARTED, _start("r:a"), _say("r:a", "one"), _start("r:b:2"), _say("r:b:2", "two"), _end("r:b:2"), _end("r:a"),
+        _start("r:c"), _say("r:c", "no slot"), _end("r:c"),
+    )  # fmt: skip
+
+    assert _text(pieces) == "\n## First\n\none\n\n## Second\n\ntwo\nno slot\n"
+
+
+def test_the_items_of_a_map_are_told_when_they_end_and_counted() -> None:
+    steps = [f"node:m[{at}]" for at in range(3)]
+    _, pieces = _play(
+        {"type": "STEP_STARTED", "stepName": "node:m"},
+        *({"type": "STEP_STARTED", "stepName": step} for step in steps),
+        *({"type": "STEP_FINISHED", "stepName": step} for step in steps[:2]),
+        {"type": "CUSTOM", "name": "headrace.gap", "value": {"step": steps[2], "code": "tool", "message": "away"}},
+        {"type": "STEP_FINISHED", "stepName": steps[2]},
+        {"type": "STEP_FINISHED", "stepName": "node:m"},
+    )
+
+    assert pieces == [
+        Piece(Kind.STAGE, "node:m"),
+        Piece(Kind.DONE, "node:m[0]  3.00 s"),
+        Piece(Kind.DONE, "node:m[1]  3.00 s"),
+        Piece(Kind.GAP, "node:m[2] left a gap: tool: away"),
+        Piece(Kind.CUT, "node:m[2]  4.00 s"),
+        Piece(Kind.DONE, "node:m  8.00 s  2 of 3 items"),
+    ]
+
+
+def test_what_is_asked_back_is_shown_with_its_candidates() -> None:
+    asked = {"id": "r:0", "message": "Which?", "metadata": {"candidates": [{"id": "c", "name": "3B"}]}}
+    outcome = {"type": "interrupt", "interrupts": [asked]}
+    view, pieces = _play({**FINISHED, "outcome": outcome})
+
+    assert pieces == [Piece(Kind.ASK, "Which?"), Piece(Kind.ASK, "  1. 3B [c]")]
+    assert (view.outcome, view.interrupts) == ("interrupt", [asked])
+
+
+def test_a_plan_that_was_made_before_says_so() -> None:
+    _, pieces = _play(
+        {"type": "CUSTOM", "name": "headrace.plan", "value": {"origin": "reused", "warnings": []}},
+        {"type": "STEP_FINISHED", "stepName": "plan"},
+    )
+
+    assert pieces[-1].text == "plan  reused: planned before for the same request"

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from headrace_edge.model import KindCost, ModelState, Quota
 from headrace_edge.quota.desk import BREAKER_S, PROBE_S, Decision, Desk, DeskLimits, Outcome
 from headrace_edge.quota.forecast import Demand, Pending, forecast
+from headrace_edge.quota.model import KindCost, ModelState, Quota
 from headrace_edge.quota.promises import BookLimits, Claim
 
 from tests.support.overload import Load, Overload

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from headrace_edge.model import Answered, AnswerItem, Restarted
+from headrace_edge.openai.model import Answered, AnswerItem, Restarted
 from headrace_edge.openai.transcript import Transcript
 from headrace_runtime import errors
 from hypothesis import given
@@ -48,6 +48,12 @@ def test_a_message_is_told_as_it_comes_and_the_end_has_the_reply_and_the_usage()
 def test_a_run_without_messages_tells_its_reply_at_the_end() -> None:
     reply, done = read(finished("Q1 …"))
     assert (reply, isinstance(done, Answered)) == ("Q1 …", True)
+
+
+def test_a_run_that_asks_back_tells_its_questions() -> None:
+    event = finished(outcome="interrupt")
+    event["result"]["interrupts"] = [{"id": "r:0", "message": "Which 3B?"}, {"id": "r:1", "message": "Which term?"}]
+    assert read(event)[0] == "Which 3B?\n\nWhich term?"
 
 
 def test_an_unseen_void_message_leaves_no_trace_and_a_seen_one_is_told() -> None:

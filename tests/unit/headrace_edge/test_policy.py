@@ -13,6 +13,7 @@ from hypothesis import strategies as st
     [
         (errors.InvalidArgument("x"), 422),
         (errors.NotFound("x"), 404),
+        (errors.AlreadyExists("x"), 409),
         (errors.FailedPrecondition("x"), 409),
         (errors.FailedPrecondition("x", reason="IDEMPOTENCY_KEY_REUSED"), 422),
         (errors.OutOfRange("x"), 400),

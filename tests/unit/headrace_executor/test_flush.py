@@ -10,7 +10,7 @@ import pytest
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost, StoreAway, StoreRefused
 from headrace_executor.runs.feeds import FeedLimits, Hub
-from headrace_executor.runs.flush import Flusher
+from headrace_executor.runs.flush import MAX_BATCH_BYTES, Flusher
 from headrace_executor.runs.journal import BufferLimits, RunJournal
 from headrace_executor.runs.records import Chunk, RunWrite
 from headrace_llm.usage import Usage
@@ -97,6 +97,22 @@ async def test_runs_that_wait_for_a_flush_share_the_next_one() -> None:
         store.gate.set()
         await asyncio.gather(first, *others)
     assert [len(batch) for batch in store.batches] == [1, 4]
+
+
+async def test_a_flush_ends_with_the_run_that_fills_it_and_the_others_go_in_the_next() -> None:
+    store = Store(gate=asyncio.Event())
+    large = "x" * (MAX_BATCH_BYTES // 4)
+    async with bench(store) as one:
+        first = asyncio.create_task(one.journal("r0").checkpoint("s", 1, usage=Usage()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(one.journal(f"r{n}").checkpoint("s", large, usage=Usage())) for n in range(1, 11)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert store.gate is not None
+        store.gate.set()
+        await asyncio.gather(first, *others)
+    assert [len(batch) for batch in store.batches] == [1, 4, 4, 2]
 
 
 async def test_a_fenced_run_is_lost_and_its_neighbours_are_stored() -> None:

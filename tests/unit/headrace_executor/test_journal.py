@@ -179,6 +179,19 @@ async def test_a_stream_waits_while_its_buffer_is_full() -> None:
     await asyncio.wait_for(waiting, 1)
 
 
+async def test_large_steps_fill_the_buffer_but_never_end_the_run() -> None:
+    store = Store(BufferLimits(size_bytes=1000))
+    for n in range(100):
+        store.journal.record(f"node:n{n}", "x" * 2000, usage=Usage())
+    waiting = asyncio.ensure_future(store.journal.drained())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    store.flush()
+    await asyncio.wait_for(waiting, 1)
+    (write,) = store.writes
+    assert write.size >= 100 * 2000
+
+
 async def test_a_stream_that_never_waits_is_stopped_at_the_hard_limit() -> None:
     store = Store(BufferLimits(events=1000, size_bytes=100, hard_factor=2))
     store.journal.emit(events.text_start("a"))

@@ -34,6 +34,9 @@ class Log:
         state = RunState.SUCCEEDED if mine[-1].final else RunState.RUNNING
         return Head("t", state, mine[-1].last_seq)
 
+    async def output(self, tenant_id: str, run_id: str, step: str) -> Sequence[bytes] | None:
+        return ()
+
     async def read(self, run_id: str, *, after: int, limit: int) -> Sequence[Chunk]:
         self.reads += 1
         await asyncio.sleep(0)

@@ -19,14 +19,6 @@ def request(intent: Intent = Intent.BUILD, **fields: Any) -> Request:
     return Request("acme", intent, "Make a page about rivers", **fields)
 
 
-def node(kind: str, name: str, **fields: Any) -> dict[str, Any]:
-    return {"id": name, "kind": kind, **fields}
-
-
-def draft(*nodes: dict[str, Any]) -> dict[str, Any]:
-    return {"name": "Rivers", "nodes": list(nodes)}
-
-
 @pytest.mark.parametrize(
     ("intent", "fields", "name"),
     [
@@ -51,7 +43,7 @@ def test_each_built_in_blueprint_reads_only_declared_inputs_and_is_valid_when_fi
     fitted = policy.fitted(LIBRARY.blueprints[name], request(model="big", sources=("A ${inputs.x}", "B")))
     assert validation.validate(fitted, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
     assert {one["model"] for one in fitted["nodes"] if one["kind"] == "compose"} == {"big"}
-    assert set(fitted["inputs"]["properties"]) == {"message", "history", "workspace"}
+    assert set(fitted["inputs"]["properties"]) - {"questions"} == {"message", "history", "workspace"}
 
 
 def test_fitting_leaves_the_library_as_it_was() -> None:
@@ -66,44 +58,6 @@ def test_a_source_never_becomes_a_reference(sources: list[str]) -> None:
     assert [str(one) for one in references.in_text(query)] == ["${inputs.message}"]
     resolved = references.resolve(query, {"inputs": {"message": "M"}})
     assert resolved == ("M (" + ", ".join(sources)[: policy.MAX_SOURCE_CHARS] + ")" if sources else "M")
-
-
-def test_a_draft_becomes_a_blueprint_with_a_slot_for_each_section() -> None:
-    made = policy.from_draft(
-        draft(
-            node("retrieve", "found", query="rivers"),
-            node("compose", "intro", title="Intro", prompt="${nodes.found.output.text}"),
-            node("compose", "more", title="More", prompt="${nodes.intro.output}"),
-        ),
-        LIBRARY.blueprints["build"],
-    )
-    assert made["layout"] == [
-        {"slot": "intro", "title": "Intro", "node": "intro"},
-        {"slot": "more", "title": "More", "node": "more"},
-    ]
-    assert made["output"] == "${nodes.intro.output}"
-    assert validation.validate(made, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
-
-
-def test_tidying_drops_repeats_and_what_nothing_uses_and_renames_twins() -> None:
-    clock = node("data", "clock", tool="time", args={})
-    tidy = policy.tidied(
-        draft(
-            node("retrieve", "lost", query="never read"),
-            node("retrieve", "first", query="read by the second"),
-            node("retrieve", "found", query="${nodes.first.output.text}"),
-            node("compose", "text", title="A", prompt="${nodes.found.output.text}"),
-            node("compose", "text", title="B", prompt="again"),
-            clock,
-            clock,
-        )
-    )
-    assert [one["id"] for one in tidy["nodes"]] == ["first", "found", "text", "text_2"]
-
-
-def test_a_draft_of_nothing_but_useless_nodes_keeps_them_for_the_fault() -> None:
-    tidy = policy.tidied(draft(node("retrieve", "a", query="x")))
-    assert [fault.pointer for fault in policy.draft_faults(tidy)] == ["/nodes"]
 
 
 @pytest.mark.parametrize(
@@ -121,13 +75,6 @@ def test_a_draft_of_nothing_but_useless_nodes_keeps_them_for_the_fault() -> None
 def test_the_next_step(faults: list[Fault], repeated: bool, repairs: int, left_s: float, step: Step) -> None:
     decided = policy.next_step(faults=faults, repeated=repeated, repairs=repairs, max_repairs=2, left_s=left_s)
     assert decided is step
-
-
-def test_unknown_tools_are_left_out_and_said() -> None:
-    known, warnings = policy.allowed_tools(["time", "telescope"])
-    assert [tool.name for tool in known] == ["time"]
-    assert warnings == ("there is no tool 'telescope'; it was left out",)
-    assert len(policy.allowed_tools(())[0]) == len(tools.TOOLS)
 
 
 def test_faults_are_shown_in_lines_and_not_too_many() -> None:

@@ -4,11 +4,12 @@ import jsonschema
 import pytest
 from headrace_blueprint import tools, validation
 from headrace_blueprint.faults import Fault
-from headrace_planner import library, policy, questions
-from headrace_planner.model import RUNNABLE, Intent, Request, Turn
+from headrace_planner import drafts, library, questions, toolbox
+from headrace_planner.draft_schema import Language
+from headrace_planner.model import RUNNABLE, Entity, Intent, Request, Turn
 
 LIBRARY = library.load()
-BRIEF = questions.brief(LIBRARY, tuple(tools.TOOLS.values()))
+BRIEF = questions.brief(LIBRARY, toolbox.BUILTIN, Language.COMPACT)
 
 
 def first(message: str, *, history: tuple[Turn, ...] = (), context_tokens: int = 4096) -> str:
@@ -19,27 +20,36 @@ def first(message: str, *, history: tuple[Turn, ...] = (), context_tokens: int =
 
 
 def test_the_instructions_are_short_and_name_every_tool() -> None:
-    assert len(BRIEF.instructions) < 1_800
+    assert len(BRIEF.instructions) < 1_900
     assert all(name in BRIEF.instructions for name in tools.TOOLS)
     assert "{tools}" not in BRIEF.instructions
 
 
-def test_the_schema_has_a_data_node_for_each_allowed_tool_and_no_long_strings() -> None:
-    schema = questions.brief(LIBRARY, (tools.TIME,)).schema
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
-    call = {"id": "a", "kind": "data", "tool": "time", "args": {"timezone": "UTC"}}
-    assert validator.is_valid({"name": "x", "nodes": [call]})
-    assert not validator.is_valid({"name": "x", "nodes": [{**call, "tool": "calculator"}]})
-    assert not validator.is_valid({"name": "x", "nodes": [{**call, "args": {"zone": "UTC"}}]})
-    assert not validator.is_valid({"name": "x", "nodes": [{**call, "id": "A b"}]})
+@pytest.mark.parametrize("language", Language)
+def test_the_example_in_the_instructions_fits_the_schema_and_is_a_valid_plan(language: Language) -> None:
+    orders = tools.Tool("orders", "", {"type": "object", "properties": {"customer": {"type": "string"}}})
+    known = (*toolbox.BUILTIN, orders)
+    brief = questions.brief(LIBRARY, known, language)
+    example = validation.loads(brief.instructions.splitlines()[-1].encode())
+    jsonschema.validate(example, brief.schema)
+    made = drafts.blueprint(drafts.tidied(example), LIBRARY.blueprints["build"])
+    assert validation.validate(made, tools=toolbox.schemas(known), kinds=RUNNABLE) == []
+    assert len(made["nodes"]) == len(example["nodes"])
 
 
-def test_the_example_in_the_instructions_fits_the_schema_and_is_a_valid_plan() -> None:
-    example = validation.loads(BRIEF.instructions.rpartition("Example:\n")[2].encode())
-    jsonschema.validate(example, BRIEF.schema)
-    made = policy.from_draft(policy.tidied(example), LIBRARY.blueprints["build"])
-    assert validation.validate(made, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
+def test_a_tool_is_told_in_one_line_with_what_it_takes() -> None:
+    schema = {"type": "object", "properties": {"class_id": {}, "term": {}}, "required": ["class_id"]}
+    tool = tools.Tool("school.grades", "Grades\n of a class. " + "x" * 500, schema)
+    told = questions.brief(LIBRARY, (tool,), Language.FULL).instructions
+    assert "\n  school.grades {class_id, term?}: Grades of a class. xxx" in told
+    assert "x" * 200 not in told
+
+
+def test_records_are_told_by_reference_and_by_the_words_of_the_message() -> None:
+    request = Request("acme", Intent.BUILD, "A report for my class", entities=(Entity("class", "integer", "my class"),))
+    _, user = questions.first(BRIEF, request, context_tokens=4096, max_tokens=700)
+    assert "- ${inputs.entities.class.id} and ${inputs.entities.class.name}: 'my class'" in user.content
+    assert user.content.endswith("Request:\nA report for my class")
 
 
 @pytest.mark.parametrize("context_tokens", [1_024, 2_048, 4_096, 32_768])
@@ -59,7 +69,7 @@ def test_the_last_turns_are_told_when_there_is_room() -> None:
 
 def test_a_repair_shows_the_last_draft_and_its_faults() -> None:
     question = questions.first(BRIEF, Request("acme", Intent.BUILD, "x"), context_tokens=4096, max_tokens=700)
-    again = questions.again(question, '{"name":"y"}', [Fault("/nodes", "missing")], library=LIBRARY)
+    again = questions.again(question, '{"name":"y"}', [Fault("/nodes", "missing")], prompt=LIBRARY.repair_prompt)
     assert again[:2] == question
     assert [message.role for message in again] == ["system", "user", "assistant", "user"]
     assert "- /nodes: missing" in again[3].content

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 
+from headrace_runtime.settings import Fault
+
 from headrace_llm.cache import single_flight, warm_up, warm_up_file
 from headrace_llm.cache.cached_models import CachedModels, Room
 from headrace_llm.cache.ports import SharedRoom
 from headrace_llm.client import ChatRequest, ModelClient
-from headrace_llm.errors import Fault, InvalidWarmUp
+from headrace_llm.errors import InvalidWarmUp
 from headrace_llm.registry import Registry
 from headrace_llm.settings import LlmSettings
 

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
+from headrace_runtime import yaml_lines
+from headrace_runtime.settings import Fault
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from headrace_llm import yaml_lines
 from headrace_llm.cache import policy
 from headrace_llm.client import ChatRequest, Message, Priority
-from headrace_llm.errors import Fault, InvalidWarmUp, UnknownModel
+from headrace_llm.errors import InvalidWarmUp, UnknownModel
 from headrace_llm.registry import Registry
 
 MAX_BYTES = 8 * 1024 * 1024

@@ -10,7 +10,7 @@ from headrace.llm.v1 import call_pb2
 
 from headrace_edge.adapters import decoding
 from headrace_edge.adapters.calls import Caller
-from headrace_edge.model import Answered, AnswerItem, Question, Restarted, ToolCall
+from headrace_edge.openai.model import Answered, AnswerItem, Question, Restarted, ToolCall
 
 MARGIN_S = 5.0
 """How much longer than the answer the call may take, so that the executor's own error arrives."""

@@ -12,20 +12,19 @@ from headrace_runtime import errors
 from headrace_edge import policy, problems
 from headrace_edge.model import (
     PRIORITIES,
+    Connector,
     Failure,
-    KindCost,
     Message,
-    ModelEntry,
-    ModelState,
     ModelUsage,
-    Quota,
     Run,
     RunKind,
     RunRecord,
     RunStatus,
     Session,
+    Skill,
     Usage,
 )
+from headrace_edge.quota.model import KindCost, ModelEntry, ModelState, Quota
 
 
 def usage(message: usage_pb2.Usage) -> Usage:
@@ -142,6 +141,18 @@ def model(one: pb.Model) -> ModelEntry:
         fallbacks=list(one.fallbacks),
         state=state(one.state),
     )
+
+
+def tool(one: pb.Tool) -> Skill:
+    """Decode a tool."""
+    known: dict[str, Any] = {
+        "name": one.name,
+        "description": one.description,
+        "input_schema": json_value(one.input_schema),
+    }
+    if not one.connector:
+        return Skill(kind="tool", **known)
+    return Skill(kind="connector", connector=Connector(name=one.connector, protocol=one.kind), **known)
 
 
 def state(one: pb.ModelSignals) -> ModelState:

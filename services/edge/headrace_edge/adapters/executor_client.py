@@ -11,17 +11,19 @@ from headrace_runtime import errors
 
 from headrace_edge.adapters import decoding
 from headrace_edge.adapters.calls import Caller
-from headrace_edge.model import Message, Models, Page, Quota, Run, RunRecord, Session, Skill, Submission
+from headrace_edge.model import Listing, Message, Run, RunRecord, Session, Skill, Submission
 from headrace_edge.ports import Event
+from headrace_edge.quota.model import Models, Quota
 
 
 class ExecutorRuns:
     """`ports.Runs` over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller: Caller, *, watch_max_s: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, caller: Caller, *, watch_max_s: float, output_timeout_s: float) -> None:
         self._stub = grpc_pb.ExecutorServiceStub(channel)
         self._caller = caller
         self._watch_max_s = watch_max_s
+        self._output_timeout_s = output_timeout_s
 
     async def submit(self, submission: Submission) -> Run:
         """See the port."""
@@ -50,7 +52,7 @@ class ExecutorRuns:
         answer: pb.GetRunResponse = await self._caller.repeatable(self._stub.GetRun, request, timeout_s=timeout_s)
         return decoding.record(answer.run)
 
-    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Page[Run]:
+    async def list(self, tenant: str, *, session_id: str, status: str, kind: str, cursor: str, limit: int) -> Listing[Run]:
         """See the port."""
         request = pb.ListRunsRequest(
             tenant_id=tenant,
@@ -61,7 +63,7 @@ class ExecutorRuns:
             page_token=cursor,
         )
         answer: pb.ListRunsResponse = await self._caller.repeatable(self._stub.ListRuns, request)
-        return Page[Run](items=[decoding.run(run) for run in answer.runs], next_cursor=answer.next_page_token or None)
+        return Listing[Run](items=[decoding.run(run) for run in answer.runs], next_cursor=answer.next_page_token or None)
 
     async def watch(self, tenant: str, run_id: str, *, after: int) -> AsyncGenerator[Sequence[Event], None]:
         """See the port."""
@@ -75,6 +77,15 @@ class ExecutorRuns:
         request = pb.CancelRunRequest(tenant_id=tenant, run_id=run_id)
         answer: pb.CancelRunResponse = await self._caller.once(self._stub.CancelRun, request)
         return decoding.run(answer.run)
+
+    async def output(self, tenant: str, run_id: str, step: str) -> AsyncGenerator[bytes, None]:
+        """See the port."""
+        request = pb.GetOutputRequest(tenant_id=tenant, run_id=run_id, step=step)
+        stream = self._caller.stream(self._stub.GetOutput, request, timeout_s=self._output_timeout_s)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if piece.data:
+                    yield piece.data
 
     async def signals(self) -> Quota:
         """See the port."""
@@ -122,11 +133,11 @@ class ExecutorSessions:
         answer: pb.GetSessionResponse = await self._caller.repeatable(self._stub.GetSession, request)
         return decoding.session(answer.session)
 
-    async def list(self, tenant: str, *, cursor: str, limit: int) -> Page[Session]:
+    async def list(self, tenant: str, *, cursor: str, limit: int) -> Listing[Session]:
         """See the port."""
         request = pb.ListSessionsRequest(tenant_id=tenant, page_size=limit, page_token=cursor)
         answer: pb.ListSessionsResponse = await self._caller.repeatable(self._stub.ListSessions, request)
-        return Page[Session](
+        return Listing[Session](
             items=[decoding.session(one) for one in answer.sessions], next_cursor=answer.next_page_token or None
         )
 
@@ -134,11 +145,11 @@ class ExecutorSessions:
         """See the port."""
         await self._caller.once(self._stub.DeleteSession, pb.DeleteSessionRequest(tenant_id=tenant, session_id=session_id))
 
-    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Page[Message]:
+    async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Listing[Message]:
         """See the port."""
         request = pb.ListMessagesRequest(tenant_id=tenant, session_id=session_id, page_size=limit, page_token=cursor)
         answer: pb.ListMessagesResponse = await self._caller.repeatable(self._stub.ListMessages, request)
-        return Page[Message](
+        return Listing[Message](
             items=[decoding.turn(one) for one in answer.messages], next_cursor=answer.next_page_token or None
         )
 
@@ -160,9 +171,4 @@ class ExecutorCatalog:
         answer: pb.ListToolsResponse = await self._caller.repeatable(
             self._stub.ListTools, pb.ListToolsRequest(tenant_id=tenant)
         )
-        return [
-            Skill(
-                name=one.name, kind="tool", description=one.description, input_schema=decoding.json_value(one.input_schema)
-            )
-            for one in answer.tools
-        ]
+        return [decoding.tool(one) for one in answer.tools]

@@ -10,7 +10,7 @@ from headrace.rag.v1 import rag_pb2_grpc as grpc_pb
 
 from headrace_edge.adapters import decoding
 from headrace_edge.adapters.calls import Caller
-from headrace_edge.model import Document, Found, Page
+from headrace_edge.model import Document, Found, Listing
 
 
 class RagDocuments:
@@ -56,11 +56,11 @@ class RagDocuments:
         answer: pb.GetDocumentResponse = await self._caller.repeatable(self._stub.GetDocument, request)
         return _document(answer.document)
 
-    async def list(self, tenant: str, *, workspace: str, cursor: str, limit: int) -> Page[Document]:
+    async def list(self, tenant: str, *, workspace: str, cursor: str, limit: int) -> Listing[Document]:
         """See the port."""
         request = pb.ListDocumentsRequest(tenant_id=tenant, workspace=workspace, page_size=limit, page_token=cursor)
         answer: pb.ListDocumentsResponse = await self._caller.repeatable(self._stub.ListDocuments, request)
-        return Page[Document](
+        return Listing[Document](
             items=[_document(one) for one in answer.documents], next_cursor=answer.next_page_token or None
         )
 

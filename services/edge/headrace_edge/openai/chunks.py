@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 from headrace_runtime import errors
 
-from headrace_edge.model import Answered, AnswerItem, Restarted, Usage
+from headrace_edge.model import Usage
 from headrace_edge.openai.errors import error_of
+from headrace_edge.openai.model import Answered, AnswerItem, Restarted
 from headrace_edge.policy import problem_of
 from headrace_edge.sse import Dialect
 

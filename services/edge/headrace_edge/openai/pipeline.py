@@ -1,36 +1,22 @@
 """The whole pipeline as a model: the last user message becomes a conversation's run, its text the answer."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
 import orjson
 from pydantic import ValidationError
 
 from headrace_edge.auth import Caller
-from headrace_edge.bodies import ConversationBody, Priority
+from headrace_edge.bodies import HistoryBody, Priority, history
 from headrace_edge.edge import Edge
-from headrace_edge.model import AnswerItem
 from headrace_edge.openai.bodies import PIPELINE, ChatBody, ChatMessage
+from headrace_edge.openai.model import AnswerItem
 from headrace_edge.openai.transcript import Transcript
 from headrace_edge.policy import Fault, Problem
 from headrace_edge.ports import Event
 from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
 from headrace_edge.submitting import prepared
-
-MAX_TURNS = 16
-"""Earlier messages that a run is given, the newest; the engine reads fewer."""
-MAX_TURN_CHARACTERS = 32_768
-
-
-class _Conversation(ConversationBody):
-    """A message with what was said before it."""
-
-    history: list[dict[str, str]]
-
-    def run_body(self, *, execute: bool) -> bytes:
-        """The run's body."""
-        return orjson.dumps({"message": self.message, "history": self.history, "execute": execute})
 
 
 async def ask(
@@ -59,21 +45,20 @@ async def _answer(events: AsyncGenerator[Sequence[Event], None]) -> AsyncGenerat
                     yield item
 
 
-def _conversation(body: ChatBody, priority: Priority) -> _Conversation:
+def _conversation(body: ChatBody, priority: Priority) -> HistoryBody:
     for name in body.needs_a_model():
         raise _refused(name, f"{PIPELINE} cannot do this; name a model of GET /v1/models")
     index, message = body.last_user_message()
     if message is None:
         raise _refused("messages", f"{PIPELINE} needs a user's message to answer")
     try:
-        return _Conversation(message=message, priority=priority, history=_history(body.messages[:index]))
+        return HistoryBody(message=message, priority=priority, history=history(_turns(body.messages[:index])))
     except ValidationError as error:
         raise _refused(f"messages[{index}].content", error.errors()[0]["msg"]) from error
 
 
-def _history(turns: Sequence[ChatMessage]) -> list[dict[str, str]]:
-    said = [one for one in turns if one.role in ("user", "assistant") and one.content.strip()]
-    return [{"role": one.role, "text": one.content[:MAX_TURN_CHARACTERS]} for one in said[-MAX_TURNS:]]
+def _turns(messages: Sequence[ChatMessage]) -> Iterable[tuple[str, str]]:
+    return ((one.role, one.content) for one in messages)
 
 
 def _refused(param: str, message: str) -> Refused:

@@ -7,7 +7,8 @@ from typing import Any
 from headrace_runtime import errors
 
 from headrace_edge import policy
-from headrace_edge.model import Answered, AnswerItem, Failure, Restarted, Usage
+from headrace_edge.model import Failure, Usage
+from headrace_edge.openai.model import Answered, AnswerItem, Restarted
 
 GAP = "\n\n"
 """Between two messages."""
@@ -92,6 +93,6 @@ class Transcript:
         if (event.get("outcome") or {}).get("type") == "cancelled":
             raise errors.Aborted("the run was cancelled", reason="RUN_CANCELLED")
         result = event.get("result")
-        reply = str(result.get("reply") or "") if isinstance(result, Mapping) else ""
+        reply = policy.reply_of(result) if isinstance(result, Mapping) else ""
         rest = [] if self._told or not reply else [reply]
         return [*rest, Answered(reply or "".join(self._told), self._model, "stop", self._usage)]

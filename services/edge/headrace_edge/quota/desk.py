@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from headrace_edge.model import PRIORITIES, Quota
+from headrace_edge.model import PRIORITIES
 from headrace_edge.quota.forecast import Demand, Forecast, Pending, forecast
+from headrace_edge.quota.model import Quota
 from headrace_edge.quota.promises import Book, BookLimits, Claim, Promise
 from headrace_edge.quota.shares import Shares
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headrace_edge.model import PRIORITIES, ModelState, Quota
+from headrace_edge.model import PRIORITIES
+from headrace_edge.quota.model import ModelState, Quota
 
 REMAINING = 0.5
 """The part of its calls that a run which is being worked on still has to make, on average."""

@@ -9,8 +9,8 @@ import structlog
 from headrace_runtime import errors
 
 from headrace_edge import metrics
-from headrace_edge.model import Quota
 from headrace_edge.ports import Catalog, Runs
+from headrace_edge.quota.model import Quota
 
 REFRESH_S = 0.5
 """Signals this young are used again."""

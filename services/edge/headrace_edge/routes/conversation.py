@@ -1,4 +1,4 @@
-"""Conversations, plans and pages: what a client asks for and waits for."""
+"""Conversations and plans: what a client asks for and waits for."""
 
 import time
 from functools import partial
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from headrace_edge import policy
 from headrace_edge.auth import Caller
-from headrace_edge.bodies import ConversationBody, PageBody, WorkflowBody
+from headrace_edge.bodies import ConversationBody, WorkflowBody
 from headrace_edge.edge import Edge, Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Runner
@@ -29,7 +29,10 @@ router = APIRouter(route_class=JsonRoute, tags=["conversation"])
 async def converse(
     body: ConversationBody, request: Request, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None
 ) -> Any:
-    """Submit a message and wait for the whole answer. A `build` intent answers with its blueprint, not run."""
+    """Submit a message and wait for the whole answer. A `build` intent answers with its blueprint, not run.
+
+    When something must be asked back, the reply is the question, and `interrupts` says how to `resume`.
+    """
     run, _ = await submit(
         edge, caller, body, kind="conversation", execute=False, idempotency_key=idempotency_key, priority="interactive"
     )
@@ -42,10 +45,12 @@ async def converse(
         "run_id": done.run_id,
         "session_id": done.session_id,
         "intent": output.get("intent"),
-        "reply": output.get("reply") or "",
+        "reply": policy.reply_of(output),
         "blueprint": output.get("blueprint"),
         "quiz": output.get("quiz"),
         "citations": output.get("citations") or [],
+        "page": _reference(output.get("page")),
+        "interrupts": output.get("interrupts") or [],
         "usage": done.usage,
         "timings": done.timings,
     }
@@ -91,23 +96,9 @@ async def generate_workflow(
         "run_id": done.run_id,
         "blueprint": output.get("blueprint") or {},
         "warnings": output.get("warnings") or [],
+        "origin": output.get("origin"),
         "usage": done.usage,
     }
-
-
-@router.post(
-    "/api/page/generate",
-    response_class=Response,
-    responses=streaming.STREAM_RESPONSES,
-    tags=["page"],
-    summary="Run a blueprint",
-)
-async def generate_page(body: PageBody, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None) -> Response:
-    """Run a blueprint on its inputs and stream the run's events."""
-    start = partial(
-        prepared, edge, caller, body, kind="page", execute=True, idempotency_key=idempotency_key, priority="interactive"
-    )
-    return streaming.submitted(edge, caller, start)
 
 
 async def _finished(edge: Edge, caller: Caller, run: Run, request: Request) -> Run:
@@ -132,3 +123,10 @@ def _object(run: Run) -> dict[str, Any]:
     if not isinstance(run.output, dict):
         raise errors.InternalError("the run's output is not an object")
     return run.output
+
+
+def _reference(page: Any) -> dict[str, Any] | None:
+    """Which stored page a run made; None for none, and for one that was not stored."""
+    if not isinstance(page, dict) or "page_id" not in page:
+        return None
+    return {"page_id": page["page_id"], "version": page.get("version")}

@@ -14,7 +14,7 @@ from headrace_edge.bodies import DocumentBody, SearchBody
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Librarian
-from headrace_edge.model import Document, DocumentAccepted, Found, Page, Submission
+from headrace_edge.model import Document, DocumentAccepted, Found, Listing, Submission
 from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit, PathId, WorkspaceName
 from headrace_edge.submitting import DEFAULT_WORKSPACE, require_size, run_request_id
 
@@ -89,10 +89,10 @@ async def search_documents(body: SearchBody, edge: Parts, caller: Librarian) -> 
     )
 
 
-@router.get("/api/documents", response_model=Page[Document], summary="List documents")
+@router.get("/api/documents", response_model=Listing[Document], summary="List documents")
 async def list_documents(
     edge: Parts, caller: Librarian, workspace: WorkspaceName = DEFAULT_WORKSPACE, cursor: Cursor = "", limit: Limit = 50
-) -> Page[Document]:
+) -> Listing[Document]:
     """Read the documents of a workspace and the state of their parsing."""
     return await edge.documents.list(caller.tenant, workspace=workspace, cursor=cursor, limit=limit)
 

@@ -14,10 +14,10 @@ from headrace_edge.bodies import Priority
 from headrace_edge.edge import Edge, Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Runner
-from headrace_edge.model import Answered, AnswerItem, Question
 from headrace_edge.openai import chunks, pipeline
 from headrace_edge.openai.bodies import PIPELINE, ChatBody
 from headrace_edge.openai.chunks import Head
+from headrace_edge.openai.model import Answered, AnswerItem, Question
 from headrace_edge.routes.parameters import IdempotencyKey
 from headrace_edge.sse import EventStream, Source, Timing
 from headrace_edge.waiting import ClientGone, attended

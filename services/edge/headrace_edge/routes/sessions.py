@@ -8,7 +8,7 @@ from headrace_edge.bodies import SessionBody
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
-from headrace_edge.model import Message, Page, Session
+from headrace_edge.model import Listing, Message, Session
 from headrace_edge.routes.parameters import Cursor, Limit, PathId
 
 router = APIRouter(route_class=JsonRoute, tags=["sessions"])
@@ -20,8 +20,8 @@ async def create_session(body: SessionBody, edge: Parts, caller: Runner) -> Sess
     return await edge.sessions.create(caller.tenant, title=body.title, metadata=orjson.dumps(body.metadata))
 
 
-@router.get("/api/sessions", response_model=Page[Session], summary="List sessions, newest first")
-async def list_sessions(edge: Parts, caller: Reader, cursor: Cursor = "", limit: Limit = 50) -> Page[Session]:
+@router.get("/api/sessions", response_model=Listing[Session], summary="List sessions, newest first")
+async def list_sessions(edge: Parts, caller: Reader, cursor: Cursor = "", limit: Limit = 50) -> Listing[Session]:
     """Read the tenant's conversations."""
     return await edge.sessions.list(caller.tenant, cursor=cursor, limit=limit)
 
@@ -39,9 +39,9 @@ async def delete_session(session_id: PathId, edge: Parts, caller: Runner) -> Res
     return Response(status_code=204)
 
 
-@router.get("/api/sessions/{session_id}/messages", response_model=Page[Message], summary="List a session's messages")
+@router.get("/api/sessions/{session_id}/messages", response_model=Listing[Message], summary="List a session's messages")
 async def list_messages(
     session_id: PathId, edge: Parts, caller: Reader, cursor: Cursor = "", limit: Limit = 50
-) -> Page[Message]:
+) -> Listing[Message]:
     """Read the messages, oldest first."""
     return await edge.sessions.messages(caller.tenant, session_id, cursor=cursor, limit=limit)

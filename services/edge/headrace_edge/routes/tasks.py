@@ -2,20 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
 from headrace_edge import policy
-from headrace_edge.bodies import TaskBody
+from headrace_edge.downloads import Download
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
-from headrace_edge.model import Accepted, Page, Run, RunKind, RunStatus
+from headrace_edge.model import Accepted, Listing, QueuePlace, Run, RunKind, RunStatus
 from headrace_edge.policy import Fault, Problem
 from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
 from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit, PathId
 from headrace_edge.submitting import submit
+from headrace_edge.task_bodies import TaskBody
 from headrace_edge.waiting import ClientGone
 
 router = APIRouter(route_class=JsonRoute, tags=["tasks"])
@@ -31,12 +32,17 @@ async def submit_task(
     run, place = await submit(
         edge, caller, body, kind=body.kind, execute=True, idempotency_key=idempotency_key, priority="background"
     )
+    return accepted(run, place, response)
+
+
+def accepted(run: Run, place: QueuePlace | None, response: Response) -> Accepted:
+    """The answer to who does not wait for the run."""
     links = policy.links(run.run_id)
     response.headers["location"] = links["self"]
     return Accepted(run_id=run.run_id, status=run.status, links=links, queue=place)
 
 
-@router.get("/api/tasks", response_model=Page[Run], summary="List runs, newest first")
+@router.get("/api/tasks", response_model=Listing[Run], summary="List runs, newest first")
 async def list_tasks(
     edge: Parts,
     caller: Reader,
@@ -45,7 +51,7 @@ async def list_tasks(
     kind: RunKind | None = None,
     cursor: Cursor = "",
     limit: Limit = 50,
-) -> Page[Run]:
+) -> Listing[Run]:
     """Read the tenant's runs."""
     return await edge.runs.list(
         caller.tenant, session_id=session_id, status=status or "", kind=kind or "", cursor=cursor, limit=limit
@@ -94,6 +100,24 @@ async def follow_task(
         message = "must be an integer of 0 or more"
         raise Refused(Problem(400, "INVALID_POSITION", f"{where[1]} {message}", (Fault(where, message),)))
     return streaming.joined(edge, caller, run_id, after=position)
+
+
+@router.get(
+    "/api/tasks/{run_id}/outputs/{step:path}",
+    response_class=Response,
+    responses={200: {"description": "The output, JSON.", "content": {"application/json": {"schema": {}}}}},
+    summary="Read a step's output",
+)
+async def get_output(
+    run_id: PathId,
+    step: Annotated[str, Path(min_length=1, max_length=512, description="Such as node:scores or node:scores[3].")],
+    edge: Parts,
+    caller: Reader,
+) -> Response:
+    """Read the whole output of one finished step, which events and runs may show shortened."""
+    pieces = edge.runs.output(caller.tenant, run_id, step)
+    settings = edge.settings
+    return Download(pieces, send_timeout_s=settings.stream_send_timeout_s, max_bytes=settings.max_output_bytes)
 
 
 @router.delete("/api/tasks/{run_id}", status_code=202, response_model=Run, summary="Cancel a run")

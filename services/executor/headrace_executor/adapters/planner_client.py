@@ -11,7 +11,7 @@ from headrace_runtime import channels, errors
 
 from headrace_executor.adapters.router_client import INTENTS, turns
 from headrace_executor.model import ClaimedRun, Json
-from headrace_executor.ports import Patched, Planned, SlotView, Turn
+from headrace_executor.ports import Entity, Patched, Planned, SlotView, Turn
 
 ATTEMPT_S = 120.0
 """Deadline of one call: a plan and two repairs by a slow model."""
@@ -23,6 +23,7 @@ _ORIGINS = {
     planner_pb2.ORIGIN_MODEL: "model",
     planner_pb2.ORIGIN_REPAIRED: "repaired",
     planner_pb2.ORIGIN_TEMPLATE: "template",
+    planner_pb2.ORIGIN_REUSED: "reused",
 }
 
 
@@ -44,6 +45,8 @@ class PlannerClient:
         tools: Sequence[str],
         sources: Sequence[str],
         history: Sequence[Turn],
+        tool_specs: Sequence[Tool] = (),
+        entities: Sequence[Entity] = (),
     ) -> Planned:
         """Make a blueprint for an intent."""
         request = planner_pb2.PlanRequest(
@@ -56,6 +59,10 @@ class PlannerClient:
             sources=sources,
             history=turns(history),
             context=run.call_context.to_proto(),
+            tool_specs=[_spec(tool) for tool in tool_specs],
+            entities=[
+                planner_pb2.Entity(kind=one.kind, id=orjson.dumps(one.id), name=one.name, text=one.text) for one in entities
+            ],
         )
         answer = await channels.unary(self._stub.Plan, request, timeout_s=self._attempt_s, wait_for_ready=True)
         blueprint = _loaded(answer.blueprint)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 from headrace_blueprint import references
 
-from headrace_executor.engine import large, page, passages
+from headrace_executor.engine import clarifications, large, page, passages
 from headrace_executor.engine.execution import Executed
 from headrace_executor.model import Json, Outcome
 from headrace_executor.ports import Turn
@@ -20,11 +20,28 @@ MAX_REPLY_CHARACTERS = 64 * 1024
 """Longest message for the session; the whole is the output of the run's nodes."""
 
 
+GIVEN_UP = "All right, nothing was done. Tell me when you want to go on."
+"""The reply to an answer that gives a question up."""
+
+
 def planned(intent: Json, blueprint: Json, warnings: Sequence[str]) -> Outcome:
     """A conversation whose build was planned and is not to be run."""
     name = blueprint.get("name", "")
     reply = f"Here is the plan “{name}” with {len(blueprint['nodes'])} steps."
     return Outcome({**_answer(intent, reply), "blueprint": blueprint, "warnings": list(warnings)}, reply)
+
+
+def asked(intent: Json, interrupts: Sequence[Json], warnings: Sequence[str]) -> Outcome:
+    """A run that cannot go on before something is answered; a workflow's has no intent."""
+    reply = clarifications.reply(interrupts)
+    output = {**_answer(intent, reply), "interrupts": list(interrupts), "warnings": list(warnings)}
+    return Outcome(output, reply, interrupts)
+
+
+def given_up(kind: str) -> Outcome:
+    """A conversation whose question was not to be answered."""
+    intent = {"kind": kind, "confidence": 1.0, "decided_by": "rules"}
+    return Outcome(_answer(intent, GIVEN_UP), GIVEN_UP)
 
 
 def conversed(intent: Json, executed: Executed) -> Outcome:

@@ -97,9 +97,9 @@ def _left_s(journal: Journal, parts: Parts) -> float:
 
 
 def _recorded(journal: Journal) -> dict[str, Json]:
-    """The outputs of all finished nodes by their paths."""
+    """The outputs of all finished nodes by their paths; a model's rounds of tool calls (`#`) are no nodes."""
     steps = journal.steps.items()
-    return {name.removeprefix("node:"): one.output for name, one in steps if name.startswith("node:")}
+    return {name.removeprefix("node:"): one.output for name, one in steps if name.startswith("node:") and "#" not in name}
 
 
 def _gaps(plan: Plan, journal: Journal) -> Sequence[Gap]:

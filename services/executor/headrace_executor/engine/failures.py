@@ -96,3 +96,9 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
+
+
+def asked_pause_s(failure: RunFailed) -> float:
+    """Seconds for which a tool has asked to be left alone, 0 when it has not: no attempt is made before."""
+    cause = failure.__cause__
+    return (cause.retry_after_s or 0.0) if isinstance(cause, ToolFailed) else 0.0

@@ -51,6 +51,18 @@ class Limits:
     max_node_attempts: int = 5
     max_node_backoff_s: float = 30.0
     max_prompt_bytes: int = 1024 * 1024
+    agent_iterations: int = 5
+    """Calls of a model that may call tools, in a node that names no number; the language's own limit is 10."""
+    max_parallel_tool_calls: int = 4
+    """Calls of one such node that are under way at once."""
+    max_calls_per_round: int = 16
+    """Calls that a model may wish at once; those beyond are answered with an error."""
+    max_repeated_calls: int = 2
+    """How often such a node makes the same call with the same arguments."""
+    max_tool_result_bytes: int = 16 * 1024
+    """As much of a tool's result as the model is shown."""
+    resolve_deadline_s: float = 10.0
+    """How long the records may take that names in a request are looked up in; then the run goes on without them."""
     max_output_bytes: int = 1024 * 1024
     """Largest output of one node."""
     max_run_bytes: int = 4 * 1024 * 1024

@@ -23,3 +23,33 @@ RETRIES = Counter(
 )
 CEL_KILLED = Counter("headrace_executor_cel_workers_killed_total", "Expression workers killed, by cause.", ["cause"])
 CEL_REFUSED = Counter("headrace_executor_cel_refused_total", "Expressions refused because too many waited for a worker.")
+TOOL_CALLS = Counter(
+    "headrace_executor_tool_calls_total",
+    "Calls of tools, by kind (builtin, http, openapi, mcp) and outcome (ok, cancelled, or why there is no result).",
+    ["kind", "outcome"],
+)
+TOOL_SECONDS = Histogram(
+    "headrace_executor_tool_seconds",
+    "Seconds of a tool's call.",
+    ["kind"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
+)
+AGENT_ROUNDS = Counter(
+    "headrace_executor_agent_rounds_total",
+    "Rounds of compose nodes with tools, by what the model did: called tools, answered, or repaired its JSON.",
+    ["outcome"],
+)
+AGENT_REFUSED = Counter(
+    "headrace_executor_agent_refused_calls_total",
+    "Calls of models that were answered with an error instead of being made, by reason.",
+    ["reason"],
+)
+ENTITY_FETCHES = Counter(
+    "headrace_executor_entity_fetches_total", "Reads of a connector's records, by outcome (ok, or why not).", ["outcome"]
+)
+ENTITY_CACHE = Counter(
+    "headrace_executor_entity_cache_total", "Looks for a connector's records, by result (hit, miss, away).", ["result"]
+)
+ENTITIES = Counter(
+    "headrace_executor_entities_total", "Names found in requests, by how (exact, fuzzy, ambiguous).", ["how"]
+)

@@ -1,10 +1,13 @@
 """Takes a claimed run to its end: which steps each kind of run has, and what they pass on. Implements `ports.Pipeline`.
 
-    conversation, quiz   route → plan → flows → node:ID … → page
-    workflow             plan
+    conversation, quiz   route → resolve → plan → flows → node:ID … → page
+    workflow             resolve → plan
     page                 flows → node:ID … → page
     patch                plan → node:ID … → page
     document             ingest
+
+`resolve` is there where the tenant's connectors have records whose names are looked up. A run that must ask back ends
+after it, and another run goes on with the answer.
 
 Every step is recorded when it is done and is never done again, so a run that is taken over goes on where it was.
 """
@@ -22,19 +25,23 @@ from headrace_tools.ports import NoTools, Toolbox
 from opentelemetry import context, propagate
 
 from headrace_executor import events
-from headrace_executor.engine import answers, catalog, page, pages, requests, retrying
+from headrace_executor.engine import answers, catalog, clarifications, page, pages, requests, resuming, retrying
 from headrace_executor.engine.changes import Changes
+from headrace_executor.engine.clarifications import Answers
 from headrace_executor.engine.execution import Executed
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.engine.notices import Notices
+from headrace_executor.engine.offered import offered
 from headrace_executor.engine.requests import Conversation
+from headrace_executor.engine.resolving import Resolved, Resolver
 from headrace_executor.engine.retrying import Sleep
 from headrace_executor.engine.steps import Done, once, tracer
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json, Outcome, RunKind
 from headrace_executor.ports import (
     Cel,
+    Interruptions,
     Journal,
     Models,
     Pages,
@@ -46,6 +53,9 @@ from headrace_executor.ports import (
     Waits,
     Workflows,
 )
+
+RESOLVED = frozenset({"build", "quiz"})
+"""Intents whose plan may read the records that names in the message stand for."""
 
 T = TypeVar("T")
 
@@ -70,6 +80,7 @@ class RunPipeline:
         toolbox: Toolbox | None = None,
         workflows: Workflows | None = None,
         pages: Pages | None = None,
+        interruptions: Interruptions | None = None,
         limits: Limits | None = None,
         now: Callable[[], datetime] = _utc_now,
         sleep: Sleep = asyncio.sleep,
@@ -81,6 +92,9 @@ class RunPipeline:
         self._sessions = sessions
         self._waits = waits
         self._limits = limits or Limits()
+        self._toolbox = toolbox or NoTools()
+        self._interruptions = interruptions
+        self._resolver = Resolver(self._toolbox, deadline_s=self._limits.resolve_deadline_s)
         self._parts = Parts(
             rag,
             models,
@@ -88,7 +102,7 @@ class RunPipeline:
             now,
             self._limits,
             sleep,
-            toolbox or NoTools(),
+            self._toolbox,
             workflows,
             pages,
             jitter,
@@ -118,21 +132,27 @@ class RunPipeline:
                 context.detach(token)
 
     async def _conversation(self, journal: Journal) -> Outcome:
-        return await self._answer(journal, requests.conversation(journal.run.body))
+        return await self._answer(journal)
 
     async def _quiz(self, journal: Journal) -> Outcome:
-        return await self._answer(journal, requests.conversation(journal.run.body, mode="quiz"))
+        return await self._answer(journal, mode="quiz")
 
-    async def _answer(self, journal: Journal, request: Conversation) -> Outcome:
+    async def _answer(self, journal: Journal, *, mode: str = "") -> Outcome:
+        body, given_answers = await self._followed(journal)
+        if given_answers.cancelled:
+            return answers.given_up(given_answers.intent)
+        request = requests.conversation(body, mode=mode)
         history = request.history[-self._limits.history_turns :] or await self._history(journal)
         intent = await once(journal, "route", lambda: self._route(journal, request, history))
         if intent["kind"] == "patch" and (changed := await self._changes.newest(journal, request)) is not None:
             return answers.conversed(intent, changed)
         builds = intent["kind"] in answers.BUILDS
-        planned = await once(
-            journal, "plan", lambda: self._plan(journal, request, "build" if builds else intent["kind"], history)
-        )
-        plan = requests.compiled(planned["blueprint"])
+        kind = "build" if builds else intent["kind"]
+        resolved = await self._resolve(journal, request, kind, given_answers)
+        if resolved.interrupts:
+            return answers.asked(intent, resolved.interrupts, resolved.warnings)
+        planned = await once(journal, "plan", lambda: self._plan(journal, request, kind, history, resolved))
+        plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
         if builds and not request.execute:
             journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
             return answers.planned(intent, planned["blueprint"], planned["warnings"])
@@ -140,21 +160,42 @@ class RunPipeline:
             "message": request.message,
             "history": answers.rendered(history, max_characters=self._limits.history_characters),
             "workspace": request.workspace,
+            "entities": clarifications.as_inputs(resolved.entities),
         }
         return answers.conversed(intent, await self._execute(journal, plan, requests.with_defaults(plan, given)))
 
     async def _workflow(self, journal: Journal) -> Outcome:
-        request = requests.conversation(journal.run.body, message="prompt")
-        planned = await once(journal, "plan", lambda: self._plan(journal, request, "build", ()))
-        plan = requests.compiled(planned["blueprint"])
+        body, given_answers = await self._followed(journal)
+        if given_answers.cancelled:
+            return answers.given_up(given_answers.intent)
+        request = requests.conversation(body, message="prompt")
+        resolved = await self._resolve(journal, request, "build", given_answers)
+        if resolved.interrupts:
+            return answers.asked(None, resolved.interrupts, resolved.warnings)
+        planned = await once(journal, "plan", lambda: self._plan(journal, request, "build", (), resolved))
+        plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
         journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
-        return Outcome({"blueprint": planned["blueprint"], "warnings": planned["warnings"]})
+        return Outcome({name: planned[name] for name in ("blueprint", "origin", "warnings")})
+
+    async def _followed(self, journal: Journal) -> tuple[Mapping[str, Json], Answers]:
+        return await resuming.followed(journal, self._interruptions, limits=self._limits, sleep=self._parts.sleep)
+
+    async def _resolve(self, journal: Journal, request: Conversation, kind: str, given: Answers) -> Resolved:
+        """What the names in a request stand for; a plan of the caller's own says that itself."""
+        run = journal.run
+        planned_for_names = kind in RESOLVED and request.blueprint is None
+        if "resolve" not in journal.steps and not (planned_for_names and self._resolver.needed(run, given)):
+            return Resolved()
+        return Resolved.from_json(
+            await once(journal, "resolve", lambda: self._resolver.resolve(run, request.message, intent=kind, answers=given))
+        )
 
     async def _page(self, journal: Journal) -> Outcome:
         body = journal.run.body
         plan = requests.compiled(body.get("blueprint"), tools=self._tools(journal))
         inputs = requests.inputs(plan, body.get("inputs"))
-        return answers.paged(await self._execute(journal, plan, inputs, workflow_id=str(body.get("workflow_id") or "")))
+        saved = body.get("workflow") or {}  # where the blueprint came from, when the run was accepted
+        return answers.paged(await self._execute(journal, plan, inputs, workflow_id=str(saved.get("id") or "")))
 
     async def _patch(self, journal: Journal) -> Outcome:
         return answers.paged(await self._changes.requested(journal, requests.patch(journal.run.body)))
@@ -168,7 +209,7 @@ class RunPipeline:
         return await pages.made(journal, plan, inputs=inputs, parts=self._parts, workflow_id=workflow_id)
 
     def _tools(self, journal: Journal) -> Tools:
-        return catalog.schemas(self._parts.toolbox, journal.run.tenant_id)
+        return catalog.schemas(self._toolbox, journal.run.tenant_id)
 
     async def _history(self, journal: Journal) -> Sequence[Turn]:
         return await retrying.until_deadline(
@@ -209,10 +250,14 @@ class RunPipeline:
         intent = {"kind": routed.intent, "confidence": routed.confidence, "decided_by": routed.decided_by}
         return Done(intent, routed.usage, (events.custom("headrace.intent", intent),))
 
-    async def _plan(self, journal: Journal, request: Conversation, intent: str, history: Sequence[Turn]) -> Done:
+    async def _plan(
+        self, journal: Journal, request: Conversation, intent: str, history: Sequence[Turn], resolved: Resolved
+    ) -> Done:
         if request.blueprint is not None:
-            requests.compiled(request.blueprint)
+            requests.compiled(request.blueprint, tools=self._tools(journal))
             return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": []})
+        known = self._toolbox.tools(journal.run.tenant_id) if intent == "build" else {}
+        tools, unoffered = offered(known, request.tools)
         planned = await self._asked(
             journal,
             "plan",
@@ -225,12 +270,15 @@ class RunPipeline:
                 tools=request.tools,
                 sources=request.sources,
                 history=history,
+                tool_specs=tools,
+                entities=resolved.entities,
             ),
             part="the planner",
             deadline_s=self._limits.plan_deadline_s,
         )
-        requests.compiled(planned.blueprint)
-        output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": list(planned.warnings)}
+        requests.compiled(planned.blueprint, tools=self._tools(journal))
+        warnings = [*resolved.warnings, *unoffered, *planned.warnings]
+        output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": warnings}
         done = _planned(output)
         return Done(output, planned.usage, done.events)
 

@@ -1,15 +1,17 @@
-"""The bodies that SubmitRun takes, by kind: size, depth, fields, models, blueprints. Pure; docs/runs.md is its prose."""
+"""The bodies that SubmitRun takes, by kind: size, depth, fields, models. Pure; docs/runs.md is its prose.
 
-from collections.abc import Mapping, Sequence
+What a blueprint means, and whether what a body names is there, is found out by `resolution`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
-from headrace_blueprint.faults import Fault, pointer
+from headrace_blueprint.faults import pointer
 from headrace_runtime.errors import InvalidArgument, Violation
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from headrace_executor.engine import requests
 from headrace_executor.model import Priority, RunKind
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -17,8 +19,12 @@ MAX_DEPTH = 64
 """Deepest nesting of objects and lists in a body."""
 MAX_VIOLATIONS = 100
 """Faults that one answer lists."""
+MAX_SLOTS = 200
+"""Slots of a page that a body brings."""
 MAX_TURNS = 64
 """Earlier messages that a body may bring."""
+MAX_RESUMED = 20
+"""Answers to interrupts in one body."""
 TITLE_CHARACTERS = 80
 """Of a new session, from the run's text."""
 
@@ -26,6 +32,7 @@ TITLE_CHARACTERS = 80
 Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=r"\A[^\x00]*[^\s\x00][^\x00]*\z")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\A[^\x00]*\z")]
 Names = Annotated[list[Name], Field(max_length=64)]
+Id = Annotated[str, StringConstraints(max_length=64)]
 
 
 class Body(BaseModel):
@@ -41,10 +48,22 @@ class TurnBody(Body):
     text: Text
 
 
-class ConversationBody(Body):
-    """A message to be answered."""
+class ResumeBody(Body):
+    """An answer to what an earlier run of the session asked back."""
 
-    message: Text
+    interrupt_id: Name
+    status: Literal["resolved", "cancelled"]
+    payload: Any = None
+
+
+Resume = Annotated[list[ResumeBody], Field(max_length=MAX_RESUMED)]
+
+
+class ConversationBody(Body):
+    """A message to be answered, or answers to what was asked back; then the message may be the one that was."""
+
+    message: Text | None = None
+    resume: Resume = []
     history: Annotated[list[TurnBody], Field(max_length=MAX_TURNS)] = []
     mode: Literal["", "auto", "chat", "qa", "build", "quiz"] = "auto"
     model: Annotated[str, StringConstraints(max_length=128)] = ""
@@ -57,9 +76,10 @@ class ConversationBody(Body):
 
 
 class WorkflowBody(Body):
-    """A prompt to be planned."""
+    """A prompt to be planned, or answers to what was asked back about one."""
 
-    prompt: Text
+    prompt: Text | None = None
+    resume: Resume = []
     model: Annotated[str, StringConstraints(max_length=128)] = ""
     workspace: Annotated[str, StringConstraints(max_length=200)] = ""
     tools: Names = []
@@ -67,10 +87,40 @@ class WorkflowBody(Body):
 
 
 class PageBody(Body):
-    """A blueprint to be run."""
+    """A blueprint to be run, or the saved workflow that has it."""
+
+    blueprint: dict[str, Any] | None = None
+    workflow_id: Id = ""
+    inputs: dict[str, Any] = {}
+
+
+class SlotBody(Body):
+    """A slot of a page; what else a reader was given with it does no harm."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    slot: Name
+    node: Name
+    value: Any = None
+
+
+class WholePage(Body):
+    """A page as its reader has it."""
+
+    model_config = ConfigDict(extra="ignore")
 
     blueprint: dict[str, Any]
     inputs: dict[str, Any] = {}
+    slots: Annotated[list[SlotBody], Field(max_length=MAX_SLOTS)]
+
+
+class PatchBody(Body):
+    """A page to be changed by one sentence."""
+
+    page_id: Id = ""
+    page: WholePage | None = None
+    instruction: Text
+    model: Annotated[str, StringConstraints(max_length=128)] = ""
 
 
 class QuizBody(ConversationBody):
@@ -90,6 +140,7 @@ SHAPES: Mapping[RunKind, type[Body]] = {
     RunKind.CONVERSATION: ConversationBody,
     RunKind.WORKFLOW: WorkflowBody,
     RunKind.PAGE: PageBody,
+    RunKind.PATCH: PatchBody,
     RunKind.QUIZ: QuizBody,
     RunKind.DOCUMENT: DocumentBody,
 }
@@ -104,7 +155,8 @@ class Checked:
     message: str | None
     """The user's words, None when there are none."""
     title: str
-    """For a new session."""
+    """For a new session; empty when it is the workflow's."""
+    body: Body
 
 
 def default_priority(kind: RunKind) -> Priority:
@@ -113,20 +165,15 @@ def default_priority(kind: RunKind) -> Priority:
 
 
 def check(kind: RunKind, data: bytes, *, models: Sequence[str]) -> Checked:
-    """Check a body whole. Raises InvalidArgument with a violation, a JSON pointer, for each fault."""
-    shape = SHAPES.get(kind)
-    if shape is None:
-        raise _invalid([Violation("kind", f"runs of the kind {kind.value} cannot be submitted yet")])
+    """Check a body's shape. Raises InvalidArgument with a violation, a JSON pointer, for each fault."""
+    shape = SHAPES[kind]
     document = _read(data)
     try:
         body = shape.model_validate(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         raise _invalid([Violation(pointer(fault["loc"]), fault["msg"]) for fault in faults]) from None
-    found = list(_unknown_models(body, models))
-    blueprint = getattr(body, "blueprint", None)
-    if blueprint is not None:
-        found += [Violation(one.pointer, _told(one)) for one in requests.faults(blueprint, getattr(body, "inputs", None))]
+    found = [*_unknown_models(body, models), *_contradictions(body)]
     if found:
         raise _invalid(found)
     return _meaning(body)
@@ -169,21 +216,42 @@ def _unknown_models(body: Body, models: Sequence[str]) -> Sequence[Violation]:
     return (Violation("/model", f"no such model; there are {', '.join(models[:10])}"),)
 
 
+def _contradictions(body: Body) -> Iterator[Violation]:
+    """What of two fields only one may say, or at least one must."""
+    match body:
+        case ConversationBody(message=None, resume=[]):
+            yield Violation("/message", "give a message, or resume with the answers to what was asked back")
+        case WorkflowBody(prompt=None, resume=[]):
+            yield Violation("/prompt", "give a prompt, or resume with the answers to what was asked back")
+        case PageBody() if (body.blueprint is None) == (not body.workflow_id):
+            yield Violation("/blueprint", "give either a blueprint or the workflow_id of a saved one")
+        case PatchBody() if (body.page is None) == (not body.page_id):
+            yield Violation("/page_id", "give either the page_id of a kept page or a whole page")
+        case PatchBody(page=WholePage() as page):
+            for index, slot in enumerate(page.slots):
+                if isinstance(slot.value, dict) and slot.value.get("truncated") is True and "step" in slot.value:
+                    text = "this value is only the beginning of a large one; give the page_id instead of the page"
+                    yield Violation(pointer(("page", "slots", index, "value")), text)
+
+
 def _meaning(body: Body) -> Checked:
     match body:
         case ConversationBody():
-            return Checked(body.message, _title(body.message))
+            return Checked(body.message, title(body.message or ""), body)
         case WorkflowBody():
-            return Checked(body.prompt, _title(body.prompt))
+            return Checked(body.prompt, title(body.prompt or ""), body)
         case PageBody():
-            return Checked(None, _title(str(body.blueprint.get("name", ""))))
+            return Checked(None, title(str((body.blueprint or {}).get("name", ""))), body)
+        case PatchBody():
+            return Checked(body.instruction, title(body.instruction), body)
         case DocumentBody():
-            return Checked(None, _title(body.title))
+            return Checked(None, title(body.title), body)
         case _:
-            return Checked(None, "")
+            return Checked(None, "", body)
 
 
-def _title(text: str) -> str:
+def title(text: str) -> str:
+    """What a session is called after a text."""
     words = " ".join(text.replace("\x00", " ").split())
     return words if len(words) <= TITLE_CHARACTERS else words[: TITLE_CHARACTERS - 1] + "…"
 
@@ -193,7 +261,3 @@ def _invalid(violations: Sequence[Violation]) -> InvalidArgument:
     first = shown[0]
     rest = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     return InvalidArgument(f"{first.field}: {first.message}{rest}", violations=shown)
-
-
-def _told(fault: Fault) -> str:
-    return f"{fault.message}: {fault.hint}" if fault.hint else fault.message

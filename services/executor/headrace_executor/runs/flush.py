@@ -20,6 +20,8 @@ from headrace_executor.runs.stores import FlushStore, Hints
 
 MAX_RUNS = 256
 """Runs in one flush; the others go in the next."""
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""The run whose events and steps reach this size is the last of its flush."""
 FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 0.5
 """Back-off between attempts while the database is away; the lease's end is the end of them."""
@@ -71,11 +73,15 @@ class Flusher:
 
     def _collect(self) -> dict[RunJournal, RunWrite]:
         batch: dict[RunJournal, RunWrite] = {}
+        size = 0
         for journal in tuple(self._waiting)[:MAX_RUNS]:
+            if size >= MAX_BATCH_BYTES:
+                break
             del self._waiting[journal]
             write = journal.take()
             if write is not None:
                 batch[journal] = write
+                size += write.size
         if self._waiting:
             self._due.set()
         return batch

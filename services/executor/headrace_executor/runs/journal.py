@@ -27,8 +27,9 @@ class BufferLimits:
     events: int = 512
     """Above this many, or `size_bytes`, `drained` waits."""
     size_bytes: int = 512 * 1024
+    """Of events and of steps' outputs together."""
     hard_factor: int = 16
-    """At this many times those, `emit` and `delta` refuse."""
+    """At this many times those, `emit` and `delta` refuse; events alone count, for a step waits before the next."""
 
 
 class RunJournal:
@@ -59,6 +60,7 @@ class RunJournal:
         self._delta_id = ""
         self._delta_parts: list[str] = []
         self._step_writes: list[StepWrite] = []
+        self._step_bytes = 0
         self._ending: Ending | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._taken: list[asyncio.Future[None]] = []
@@ -108,7 +110,9 @@ class RunJournal:
         self._check()
         self._append(events)
         self._seal()
-        self._step_writes.append(StepWrite(step, orjson.dumps(output), orjson.dumps(usage.to_json())))
+        write = StepWrite(step, orjson.dumps(output), orjson.dumps(usage.to_json()))
+        self._step_writes.append(write)
+        self._step_bytes += len(write.output)
         self._steps[step] = StepRecord(output, usage)
         self._usage += usage
         self._mark(self, True)
@@ -120,13 +124,19 @@ class RunJournal:
 
     async def drained(self) -> None:
         """Wait until the buffer is below its soft limit."""
-        while len(self._pending) > self._limits.events or self._bytes > self._limits.size_bytes:
+        limits = self._limits
+        while len(self._pending) > limits.events or self._bytes + self._step_bytes > limits.size_bytes:
             await self._stored()
 
     async def succeed(self, outcome: Outcome) -> None:
-        """End the run well."""
+        """End the run well, be it by asking back."""
         final = events.run_finished(
-            self.run.session_id, self.run.run_id, result=outcome.output, usage=token_usage(self._usage), outcome="success"
+            self.run.session_id,
+            self.run.run_id,
+            result=outcome.output,
+            usage=token_usage(self._usage),
+            outcome="interrupt" if outcome.interrupts else "success",
+            interrupts=outcome.interrupts,
         )
         await self._end(RunState.SUCCEEDED, final, output=orjson.dumps(outcome.output), reply=outcome.reply)
 
@@ -162,10 +172,11 @@ class RunJournal:
             chunk=Chunk(self.run.run_id, self.committed_seq + 1, tuple(self._pending), final),
             steps=tuple(self._step_writes),
             ending=self._ending,
+            size=self._bytes + self._step_bytes,
         )
         self._pending = []
         self._step_writes = []
-        self._bytes = 0
+        self._bytes = self._step_bytes = 0
         self._taken, self._waiters = self._waiters, []
         return write
 

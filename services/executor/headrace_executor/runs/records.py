@@ -54,6 +54,8 @@ class RunWrite:
     chunk: Chunk
     steps: tuple[StepWrite, ...] = ()
     ending: Ending | None = None
+    size: int = 0
+    """About how many bytes its events and steps have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,9 @@ class LogStore(Protocol):
     async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
         """The run's finished steps."""
 
+    async def output(self, tenant_id: str, run_id: str, step: str) -> Sequence[bytes] | None:
+        """The parts of a finished step's output; none when there is no such step, None when there is no such run."""
+
 
 class RunStore(Protocol):
     """Reads runs and ends those that nobody works on."""

@@ -25,9 +25,13 @@ class ModelDrafter:
         self._asking = 0
 
     @property
-    def context_tokens(self) -> int:
+    def name(self) -> str:
         """Of the registry's planner."""
-        return self._models.registry.resolve(role="planner").context_tokens
+        return self._models.registry.resolve(role="planner").id
+
+    def context_tokens(self, model: str = "") -> int:
+        """Of a registry's model, the planner unless another is named. Raises `UnknownModel`."""
+        return self._models.registry.resolve(model, role="planner").context_tokens
 
     async def draft(
         self,
@@ -37,20 +41,22 @@ class ModelDrafter:
         max_tokens: int,
         tenant_id: str,
         deadline_s: float,
+        purpose: str,
+        model: str = "",
         context: CallContext = NO_CONTEXT,
     ) -> Draft:
-        """Ask the planner's model. Raises `DraftFailed` for whatever keeps it from answering."""
+        """Ask the planner's model. Raises `DraftFailed` for whatever keeps it from answering, `UnknownModel` for a name."""
         if self._asking >= self._slots:
             raise DraftFailed("busy", "too many plans wait for a model")
         request = ChatRequest(
             messages=tuple(messages),
             tenant_id=tenant_id,
             deadline_s=deadline_s,
-            model=self._models.registry.resolve(role="planner").id,
+            model=self._models.registry.resolve(model, role="planner").id,
             priority=Priority.INTERACTIVE,
             max_tokens=max_tokens,
             schema=schema,
-            purpose="plan",
+            purpose=purpose,
         )
         self._asking += 1
         try:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from headrace.llm.v1 import usage_pb2 as headrace_dot_llm_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headrace/executor/v1/pages.proto\x12\x14headrace.executor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bheadrace/llm/v1/usage.proto\"\xb4\x02\n\x04Page\x12\x0f\n\x07page_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0f\n\x07\x63urrent\x18\x03 \x01(\x08\x12\x16\n\x0eparent_version\x18\x04 \x01(\x05\x12\x13\n\x0binstruction\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x0e\n\x06run_id\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x05usage\x18\n \x01(\x0b\x32\x16.headrace.llm.v1.Usage\x12\x11\n\tblueprint\x18\x0b \x01(\x0c\x12\x0e\n\x06inputs\x18\x0c \x01(\x0c\x12\r\n\x05slots\x18\r \x01(\x0c\x12\x0f\n\x07sources\x18\x0e \x01(\x0c\"E\n\x0eGetPageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\";\n\x0fGetPageResponse\x12(\n\x04page\x18\x01 \x01(\x0b\x32\x1a.headrace.executor.v1.Page\"`\n\x10ListPagesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x11ListPagesResponse\x12)\n\x05pages\x18\x01 \x03(\x0b\x32\x1a.headrace.executor.v1.Page\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x17ListPageVersionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\"H\n\x18ListPageVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.headrace.executor.v1.Page\"c\n\x12RestorePageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x18\n\x10\x65xpected_version\x18\x04 \x01(\x05\"?\n\x13RestorePageResponse\x12(\n\x04page\x18\x01 \x01(\x0b\x32\x1a.headrace.executor.v1.Page\"7\n\x11\x44\x65letePageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65letePageResponse2\xfb\x03\n\x0bPageService\x12V\n\x07GetPage\x12$.headrace.executor.v1.GetPageRequest\x1a%.headrace.executor.v1.GetPageResponse\x12\\\n\tListPages\x12&.headrace.executor.v1.ListPagesRequest\x1a\'.headrace.executor.v1.ListPagesResponse\x12q\n\x10ListPageVersions\x12-.headrace.executor.v1.ListPageVersionsRequest\x1a..headrace.executor.v1.ListPageVersionsResponse\x12\x62\n\x0bRestorePage\x12(.headrace.executor.v1.RestorePageRequest\x1a).headrace.executor.v1.RestorePageResponse\x12_\n\nDeletePage\x12\'.headrace.executor.v1.DeletePageRequest\x1a(.headrace.executor.v1.DeletePageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headrace/executor/v1/pages.proto\x12\x14headrace.executor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bheadrace/llm/v1/usage.proto\"\xb4\x02\n\x04Page\x12\x0f\n\x07page_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0f\n\x07\x63urrent\x18\x03 \x01(\x08\x12\x16\n\x0eparent_version\x18\x04 \x01(\x05\x12\x13\n\x0binstruction\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x0e\n\x06run_id\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x05usage\x18\n \x01(\x0b\x32\x16.headrace.llm.v1.Usage\x12\x11\n\tblueprint\x18\x0b \x01(\x0c\x12\x0e\n\x06inputs\x18\x0c \x01(\x0c\x12\r\n\x05slots\x18\r \x01(\x0c\x12\x0f\n\x07sources\x18\x0e \x01(\x0c\"E\n\x0eGetPageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\";\n\x0fGetPageResponse\x12(\n\x04page\x18\x01 \x01(\x0b\x32\x1a.headrace.executor.v1.Page\"Y\n\x14GetPageOutputRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0c\n\x04step\x18\x04 \x01(\t\"%\n\x15GetPageOutputResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"`\n\x10ListPagesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x11ListPagesResponse\x12)\n\x05pages\x18\x01 \x03(\x0b\x32\x1a.headrace.executor.v1.Page\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x17ListPageVersionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\"H\n\x18ListPageVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.headrace.executor.v1.Page\"c\n\x12RestorePageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x18\n\x10\x65xpected_version\x18\x04 \x01(\x05\"?\n\x13RestorePageResponse\x12(\n\x04page\x18\x01 \x01(\x0b\x32\x1a.headrace.executor.v1.Page\"7\n\x11\x44\x65letePageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65letePageResponse2\xe7\x04\n\x0bPageService\x12V\n\x07GetPage\x12$.headrace.executor.v1.GetPageRequest\x1a%.headrace.executor.v1.GetPageResponse\x12j\n\rGetPageOutput\x12*.headrace.executor.v1.GetPageOutputRequest\x1a+.headrace.executor.v1.GetPageOutputResponse0\x01\x12\\\n\tListPages\x12&.headrace.executor.v1.ListPagesRequest\x1a\'.headrace.executor.v1.ListPagesResponse\x12q\n\x10ListPageVersions\x12-.headrace.executor.v1.ListPageVersionsRequest\x1a..headrace.executor.v1.ListPageVersionsResponse\x12\x62\n\x0bRestorePage\x12(.headrace.executor.v1.RestorePageRequest\x1a).headrace.executor.v1.RestorePageResponse\x12_\n\nDeletePage\x12\'.headrace.executor.v1.DeletePageRequest\x1a(.headrace.executor.v1.DeletePageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +39,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPAGEREQUEST']._serialized_end=500
   _globals['_GETPAGERESPONSE']._serialized_start=502
   _globals['_GETPAGERESPONSE']._serialized_end=561
-  _globals['_LISTPAGESREQUEST']._serialized_start=563
-  _globals['_LISTPAGESREQUEST']._serialized_end=659
-  _globals['_LISTPAGESRESPONSE']._serialized_start=661
-  _globals['_LISTPAGESRESPONSE']._serialized_end=748
-  _globals['_LISTPAGEVERSIONSREQUEST']._serialized_start=750
-  _globals['_LISTPAGEVERSIONSREQUEST']._serialized_end=811
-  _globals['_LISTPAGEVERSIONSRESPONSE']._serialized_start=813
-  _globals['_LISTPAGEVERSIONSRESPONSE']._serialized_end=885
-  _globals['_RESTOREPAGEREQUEST']._serialized_start=887
-  _globals['_RESTOREPAGEREQUEST']._serialized_end=986
-  _globals['_RESTOREPAGERESPONSE']._serialized_start=988
-  _globals['_RESTOREPAGERESPONSE']._serialized_end=1051
-  _globals['_DELETEPAGEREQUEST']._serialized_start=1053
-  _globals['_DELETEPAGEREQUEST']._serialized_end=1108
-  _globals['_DELETEPAGERESPONSE']._serialized_start=1110
-  _globals['_DELETEPAGERESPONSE']._serialized_end=1130
-  _globals['_PAGESERVICE']._serialized_start=1133
-  _globals['_PAGESERVICE']._serialized_end=1640
+  _globals['_GETPAGEOUTPUTREQUEST']._serialized_start=563
+  _globals['_GETPAGEOUTPUTREQUEST']._serialized_end=652
+  _globals['_GETPAGEOUTPUTRESPONSE']._serialized_start=654
+  _globals['_GETPAGEOUTPUTRESPONSE']._serialized_end=691
+  _globals['_LISTPAGESREQUEST']._serialized_start=693
+  _globals['_LISTPAGESREQUEST']._serialized_end=789
+  _globals['_LISTPAGESRESPONSE']._serialized_start=791
+  _globals['_LISTPAGESRESPONSE']._serialized_end=878
+  _globals['_LISTPAGEVERSIONSREQUEST']._serialized_start=880
+  _globals['_LISTPAGEVERSIONSREQUEST']._serialized_end=941
+  _globals['_LISTPAGEVERSIONSRESPONSE']._serialized_start=943
+  _globals['_LISTPAGEVERSIONSRESPONSE']._serialized_end=1015
+  _globals['_RESTOREPAGEREQUEST']._serialized_start=1017
+  _globals['_RESTOREPAGEREQUEST']._serialized_end=1116
+  _globals['_RESTOREPAGERESPONSE']._serialized_start=1118
+  _globals['_RESTOREPAGERESPONSE']._serialized_end=1181
+  _globals['_DELETEPAGEREQUEST']._serialized_start=1183
+  _globals['_DELETEPAGEREQUEST']._serialized_end=1238
+  _globals['_DELETEPAGERESPONSE']._serialized_start=1240
+  _globals['_DELETEPAGERESPONSE']._serialized_end=1260
+  _globals['_PAGESERVICE']._serialized_start=1263
+  _globals['_PAGESERVICE']._serialized_end=1878
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,24 @@ class GetPageResponse(_message.Message):
     page: Page
     def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ...) -> None: ...
 
+class GetPageOutputRequest(_message.Message):
+    __slots__ = ("tenant_id", "page_id", "version", "step")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    page_id: str
+    version: int
+    step: str
+    def __init__(self, tenant_id: _Optional[str] = ..., page_id: _Optional[str] = ..., version: _Optional[int] = ..., step: _Optional[str] = ...) -> None: ...
+
+class GetPageOutputResponse(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
 class ListPagesRequest(_message.Message):
     __slots__ = ("tenant_id", "session_id", "page_size", "page_token")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]

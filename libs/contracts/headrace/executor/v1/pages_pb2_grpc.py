@@ -40,6 +40,11 @@ class PageServiceStub:
                 request_serializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
                 response_deserializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
                 _registered_method=True)
+        self.GetPageOutput = channel.unary_stream(
+                '/headrace.executor.v1.PageService/GetPageOutput',
+                request_serializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageOutputRequest.SerializeToString,
+                response_deserializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageOutputResponse.FromString,
+                _registered_method=True)
         self.ListPages = channel.unary_unary(
                 '/headrace.executor.v1.PageService/ListPages',
                 request_serializer=headrace_dot_executor_dot_v1_dot_pages__pb2.ListPagesRequest.SerializeToString,
@@ -67,7 +72,15 @@ class PageServiceServicer:
     """
 
     def GetPage(self, request, context):
-        """GetPage answers with one version. Errors: NOT_FOUND.
+        """GetPage answers with one version. Errors: NOT_FOUND (PAGE_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPageOutput(self, request, context):
+        """GetPageOutput streams one part of a version, JSON, whole: a page names a step instead of a value that is too large for
+        its answer. Errors: NOT_FOUND (PAGE_NOT_FOUND, STEP_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +121,11 @@ def add_PageServiceServicer_to_server(servicer, server):
                     servicer.GetPage,
                     request_deserializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageRequest.FromString,
                     response_serializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageResponse.SerializeToString,
+            ),
+            'GetPageOutput': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetPageOutput,
+                    request_deserializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageOutputRequest.FromString,
+                    response_serializer=headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageOutputResponse.SerializeToString,
             ),
             'ListPages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPages,
@@ -158,6 +176,33 @@ class PageService:
             '/headrace.executor.v1.PageService/GetPage',
             headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageRequest.SerializeToString,
             headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPageOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headrace.executor.v1.PageService/GetPageOutput',
+            headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageOutputRequest.SerializeToString,
+            headrace_dot_executor_dot_v1_dot_pages__pb2.GetPageOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,11 @@ class PageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PageServiceAsyncStub: ...
     GetPage: _grpc.UnaryUnaryMultiCallable[_pages_pb2.GetPageRequest, _pages_pb2.GetPageResponse]
-    """GetPage answers with one version. Errors: NOT_FOUND."""
+    """GetPage answers with one version. Errors: NOT_FOUND (PAGE_NOT_FOUND)."""
+    GetPageOutput: _grpc.UnaryStreamMultiCallable[_pages_pb2.GetPageOutputRequest, _pages_pb2.GetPageOutputResponse]
+    """GetPageOutput streams one part of a version, JSON, whole: a page names a step instead of a value that is too large for
+    its answer. Errors: NOT_FOUND (PAGE_NOT_FOUND, STEP_NOT_FOUND).
+    """
     ListPages: _grpc.UnaryUnaryMultiCallable[_pages_pb2.ListPagesRequest, _pages_pb2.ListPagesResponse]
     ListPageVersions: _grpc.UnaryUnaryMultiCallable[_pages_pb2.ListPageVersionsRequest, _pages_pb2.ListPageVersionsResponse]
     RestorePage: _grpc.UnaryUnaryMultiCallable[_pages_pb2.RestorePageRequest, _pages_pb2.RestorePageResponse]
@@ -51,7 +55,11 @@ class PageServiceAsyncStub(PageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPage: _aio.UnaryUnaryMultiCallable[_pages_pb2.GetPageRequest, _pages_pb2.GetPageResponse]  # type: ignore[assignment]
-    """GetPage answers with one version. Errors: NOT_FOUND."""
+    """GetPage answers with one version. Errors: NOT_FOUND (PAGE_NOT_FOUND)."""
+    GetPageOutput: _aio.UnaryStreamMultiCallable[_pages_pb2.GetPageOutputRequest, _pages_pb2.GetPageOutputResponse]  # type: ignore[assignment]
+    """GetPageOutput streams one part of a version, JSON, whole: a page names a step instead of a value that is too large for
+    its answer. Errors: NOT_FOUND (PAGE_NOT_FOUND, STEP_NOT_FOUND).
+    """
     ListPages: _aio.UnaryUnaryMultiCallable[_pages_pb2.ListPagesRequest, _pages_pb2.ListPagesResponse]  # type: ignore[assignment]
     ListPageVersions: _aio.UnaryUnaryMultiCallable[_pages_pb2.ListPageVersionsRequest, _pages_pb2.ListPageVersionsResponse]  # type: ignore[assignment]
     RestorePage: _aio.UnaryUnaryMultiCallable[_pages_pb2.RestorePageRequest, _pages_pb2.RestorePageResponse]  # type: ignore[assignment]
@@ -71,7 +79,17 @@ class PageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pages_pb2.GetPageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pages_pb2.GetPageResponse, _abc.Awaitable[_pages_pb2.GetPageResponse]]:
-        """GetPage answers with one version. Errors: NOT_FOUND."""
+        """GetPage answers with one version. Errors: NOT_FOUND (PAGE_NOT_FOUND)."""
+
+    @_abc_1.abstractmethod
+    def GetPageOutput(
+        self,
+        request: _pages_pb2.GetPageOutputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_pages_pb2.GetPageOutputResponse], _abc.AsyncIterator[_pages_pb2.GetPageOutputResponse]]:
+        """GetPageOutput streams one part of a version, JSON, whole: a page names a step instead of a value that is too large for
+        its answer. Errors: NOT_FOUND (PAGE_NOT_FOUND, STEP_NOT_FOUND).
+        """
 
     @_abc_1.abstractmethod
     def ListPages(

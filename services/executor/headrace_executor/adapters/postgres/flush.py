@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from headrace_postgres.pool import Pool
 
+from headrace_executor.adapters.postgres.parts import ROW_BYTES, rest
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import RunWrite
 
 # A run that is not ours any more joins with nothing, and the others of the batch are written all the same.
 # The same statement may come twice, when its answer was lost: the second finds its own last_seq and changes nothing.
-_WRITE = """
+_CHANGES = """
 WITH w AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::bytea[], $7::text[],
                          $8::text[], $9::double precision[], $10::bytea[])
@@ -47,8 +48,18 @@ WITH w AS (
     JOIN wrote USING (run_id)
     WHERE NOT EXISTS (SELECT FROM runs WHERE runs.run_id = m.run_id AND runs.state <> 'running')
 )
-SELECT run_id::text FROM wrote
 """
+_PARTS = """
+, parted AS (
+    INSERT INTO step_parts (run_id, step, part, data)
+    SELECT p.* FROM unnest($22::uuid[], $23::text[], $24::smallint[], $25::bytea[])
+      AS p(run_id, step, part, data) JOIN wrote USING (run_id)
+    ON CONFLICT DO NOTHING
+)
+"""
+_WRITE = f"{_CHANGES} SELECT run_id::text FROM wrote"
+# A statement of its own, so that a batch without a large output does not pay for those that have one.
+_WRITE_PARTS = f"{_CHANGES} {_PARTS} SELECT run_id::text FROM wrote"
 
 
 class FlushStore:
@@ -62,8 +73,9 @@ class FlushStore:
         ends = [w.ending for w in writes]
         steps = [(w.run_id, s) for w in writes for s in w.steps]
         replies = [(w, w.ending.reply) for w in writes if w.ending and w.ending.reply is not None]
+        parts = [(run_id, _storable(s.name), *part) for run_id, s in steps for part in rest(s.output)]
         rows = await self._pool.fetch(
-            _WRITE,
+            _WRITE_PARTS if parts else _WRITE,
             [w.run_id for w in writes],
             [w.fence for w in writes],
             [w.chunk.last_seq for w in writes],
@@ -79,12 +91,13 @@ class FlushStore:
             [b"\n".join(w.chunk.events) for w in writes],
             [run_id for run_id, _ in steps],
             [_storable(s.name) for _, s in steps],
-            [s.output for _, s in steps],
+            [s.output[:ROW_BYTES] for _, s in steps],
             [s.usage for _, s in steps],
             [ids.new() for _ in replies],
             [w.session_id for w, _ in replies],
             [w.run_id for w, _ in replies],
             [_storable(reply) for _, reply in replies],
+            *(zip(*parts, strict=True) if parts else ()),
         )
         return frozenset(row[0] for row in rows)
 

@@ -7,6 +7,7 @@ import orjson
 from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres import rows
+from headrace_executor.adapters.postgres.parts import ROW_BYTES
 from headrace_executor.model import RunState, StepRecord
 from headrace_executor.runs.records import Chunk, Head
 
@@ -21,6 +22,18 @@ CROSS JOIN LATERAL (
     SELECT first_seq, last_seq, final, data FROM events
     WHERE events.run_id = w.run_id AND last_seq > w.after ORDER BY last_seq LIMIT $3
 ) e ORDER BY w.run_id, e.last_seq
+"""
+# An output that fills its row may have parts; only then are they looked for.
+_STEPS = f"""
+SELECT s.step, s.usage, s.output || COALESCE((
+    SELECT string_agg(p.data, ''::bytea ORDER BY p.part) FROM step_parts p
+    WHERE p.run_id = s.run_id AND p.step = s.step AND octet_length(s.output) = {ROW_BYTES}
+), '') AS output
+FROM steps s WHERE s.run_id = $1
+"""
+_OUTPUT = """
+SELECT s.output FROM runs r LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = $3
+WHERE r.run_id = $1 AND r.tenant_id = $2
 """
 
 
@@ -46,8 +59,23 @@ class LogStore:
 
     async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
         """The run's finished steps."""
-        found = await self._pool.fetch("SELECT step, output, usage FROM steps WHERE run_id = $1", run_id)
+        found = await self._pool.fetch(_STEPS, run_id)
         return {row["step"]: StepRecord(orjson.loads(row["output"]), rows.usage(row["usage"])) for row in found}
+
+    async def output(self, tenant_id: str, run_id: str, step: str) -> Sequence[bytes] | None:
+        """The parts of a finished step's output; none when there is no such step, None when there is no such run."""
+        row = await self._pool.fetchrow(_OUTPUT, run_id, tenant_id, step)
+        if row is None:
+            return None
+        first = row["output"]
+        if first is None:
+            return ()
+        if len(first) < ROW_BYTES:
+            return (first,)
+        found = await self._pool.fetch(
+            "SELECT data FROM step_parts WHERE run_id = $1 AND step = $2 ORDER BY part", run_id, step
+        )
+        return (first, *(part["data"] for part in found))
 
 
 def _chunk(row: asyncpg.Record) -> Chunk:

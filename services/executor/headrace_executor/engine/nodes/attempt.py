@@ -38,6 +38,7 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     sleep: Sleep = asyncio.sleep
     toolbox: Toolbox = field(default_factory=NoTools)
+    """The connectors' tools."""
     workflows: Workflows | None = None
     """None: there are no saved workflows."""
     pages: Pages | None = None
@@ -95,7 +96,7 @@ class Attempt:
     message_id: str = ""
     """The text message that is open, "" for none."""
     restarts: int = 0
-    """How often its message was begun anew because a model failed in the middle of it."""
+    """How many messages it has begun before: a model failed in the middle of one, or called tools after it."""
     ends_at: float = math.inf
     """When its time is over, on the event loop's clock."""
     rewrite: Rewrite | None = None
@@ -150,6 +151,15 @@ class Attempt:
         self.message_id = self.unique_id
         self.journal.emit(events.text_start(self.message_id))
         return self.message_id
+
+    def close_message(self) -> Sequence[Event]:
+        """What closes the open message, for the caller to record; none when none is open. The next one has another id."""
+        if not self.message_id:
+            return ()
+        closing = (events.text_end(self.message_id),)
+        self.message_id = ""
+        self.restarts += 1
+        return closing
 
     def begin_message_anew(self) -> str:
         """Close the open message, say that it is void, begin another one and return its id."""

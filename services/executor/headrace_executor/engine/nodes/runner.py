@@ -189,7 +189,9 @@ class NodeRunner:
             try:
                 return await self._once(attempt, site)
             except RunFailed as failure:
-                if number == attempts or _cancelled() or not failures.may_pass(failure, asked=node.retry is not None):
+                pause_s = failures.asked_pause_s(failure)
+                may_pass = failures.may_pass(failure, asked=node.retry is not None) and pause_s <= attempt.timeout_s
+                if number == attempts or _cancelled() or not may_pass:
                     raise
                 if not self._allowance.retry():
                     raise failures.not_repeated(failure, budget=limits.retry_budget) from failure
@@ -198,15 +200,15 @@ class NodeRunner:
                     self._journal.emit(events.restarted(attempt.step, attempt.message_id))
             NODE_RETRIES.labels(node.kind).inc()
             log.info("node_retried", node=site.path, kind=node.kind, attempt=number)
-            await self._back_off(site, number, hold)
+            await self._back_off(site, number, hold, least_s=pause_s)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _back_off(self, site: Site, number: int, hold: Hold | None) -> None:
+    async def _back_off(self, site: Site, number: int, hold: Hold | None, *, least_s: float) -> None:
         """Wait, without a place, twice as long each time, half of it by chance, and not past the node's end."""
         limits = self._parts.limits
         first = min(site.node.retry.backoff_s if site.node.retry else limits.default_backoff_s, limits.max_node_backoff_s)
         delay = min(first * 2 ** (number - 1), limits.max_node_backoff_s) * (0.5 + self._parts.jitter() / 2)
-        delay = min(delay, max(0.0, site.until - asyncio.get_running_loop().time()))
+        delay = min(max(least_s, delay), max(0.0, site.until - asyncio.get_running_loop().time()))
         if hold is None:
             await self._parts.sleep(delay)
         else:

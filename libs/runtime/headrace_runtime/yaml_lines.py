@@ -1,12 +1,14 @@
 """Reads YAML and knows on which line everything stands."""
 
-from collections.abc import Iterator
+import difflib
+import typing
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from headrace_llm.errors import Fault
+from headrace_runtime.settings import Fault
 
 Path = tuple[str | int, ...]
 """Keys and positions from the top of a file to a part of it."""
@@ -25,19 +27,46 @@ def load(text: str) -> tuple[yaml.Node | None, Any, list[Fault]]:
         return None, None, [Fault(0, "", f"not YAML: {error}")]
 
 
-def validate(cls: type[M], value: Any, place: Path, root: yaml.Node | None, faults: list[Fault]) -> M | None:
-    """Make a `cls` of the value at `place`, or add what is wrong with it to `faults`."""
+def validate(
+    cls: type[M], value: Any, place: Path, root: yaml.Node | None, faults: list[Fault], *, key: str = ""
+) -> M | None:
+    """Make a `cls` of the value at `place`, or add what is wrong with it to `faults`.
+
+    `key` says what the keys at `place` may be, for a `cls` whose field `id` is the key.
+    """
     try:
         return cls.model_validate(value)
     except ValidationError as error:
         for one in error.errors():
             inner = tuple(part for part in one["loc"] if part != "[key]")
-            if inner == ("id",):
-                inner, one["msg"] = (), "an id has letters, digits and ._:/@- and starts with a letter or digit"
+            if key and inner == ("id",):
+                inner, one["msg"] = (), key
             elif one["type"] == "extra_forbidden":
-                one["msg"] = "there is no such setting"
-            faults.append(fault(root, (*place, *inner), one["msg"]))
+                one["msg"] = "there is no such setting" + nearest(str(inner[-1]), _settings(cls, inner[:-1]))
+            faults.append(fault(root, (*place, *inner), one["msg"].removeprefix("Value error, ")))
         return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that `name` was probably meant to be, or ""."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _settings(cls: type[BaseModel], place: Path) -> set[str]:
+    """The fields of the model that is at `place` in a `cls`."""
+    found: list[type[BaseModel]] = [cls]
+    for part in place:
+        fields = [one.model_fields[str(part)].annotation for one in found if str(part) in one.model_fields]
+        found = [model for annotation in fields for model in _models(annotation)] or found
+    return {name for one in found for name in one.model_fields}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _models(inner)
 
 
 def repeated(root: yaml.Node | None) -> Iterator[Fault]:

@@ -1,0 +1,1 @@
+"""Examples that run: each has a README with commands, and end-to-end tests run them."""

@@ -1,0 +1,1 @@
+"""AG-UI's own way in: its RunAgentInput becomes a conversation's run."""

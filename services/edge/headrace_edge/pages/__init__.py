@@ -1,0 +1,1 @@
+"""Pages: their shapes, and how they look as HTML and Markdown."""

@@ -1,0 +1,1 @@
+"""Saved workflows: their shapes, and the preconditions under which they are written."""

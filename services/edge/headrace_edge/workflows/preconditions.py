@@ -1,0 +1,73 @@
+"""What a writer believes to be there: If-Match and If-None-Match read, and refusals that say what to send. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from headrace_edge import etags
+from headrace_edge.policy import Fault, Problem
+
+MAX_DIGITS = 18
+"""Longest revision that an int64 surely holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What must be there for a write to happen."""
+
+    kind: Literal["unsaid", "absent", "present", "revision"]
+    revision: int = 0
+    """For `revision`; 0 when the tag is none of ours, so that nothing has it."""
+
+
+class Malformed(Exception):
+    """The headers cannot be followed; it carries a Problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+def read(if_match: str | None, if_none_match: str | None) -> Precondition:
+    """Read the two headers. Raises Malformed."""
+    if if_match is not None and if_none_match is not None:
+        raise _malformed("If-Match", "send If-Match or If-None-Match, and not both")
+    if if_none_match is not None:
+        if if_none_match.strip() != "*":
+            raise _malformed("If-None-Match", "a write takes If-None-Match: * only, for what is to be new")
+        return Precondition("absent")
+    if if_match is None:
+        return Precondition("unsaid")
+    if if_match.strip() == "*":
+        return Precondition("present")
+    tag = etags.single(if_match) or ""
+    known = tag.isascii() and tag.isdigit() and len(tag) <= MAX_DIGITS
+    return Precondition("revision", int(tag) if known else 0)
+
+
+def required(workflow_id: str, revision: int | None) -> Problem:
+    """A write that does not say what it is based on, on a workflow that exists."""
+    tag = etags.of_revision(revision) if revision is not None else '"REVISION"'
+    detail = f"the workflow {workflow_id} exists: to replace it as you read it, send its ETag as If-Match: {tag}"
+    return Problem(428, "PRECONDITION_REQUIRED", detail, headers=_headers(revision))
+
+
+def failed(workflow_id: str, precondition: Precondition, revision: int | None) -> Problem:
+    """A write that is based on something else than what is there."""
+    if revision is None:
+        detail = f"there is no workflow {workflow_id}: to make it, send If-None-Match: *"
+    elif precondition.kind == "absent":
+        detail = f"the workflow {workflow_id} exists, at revision {revision}: to replace it, send its ETag as If-Match"
+    else:
+        detail = (
+            f"the workflow {workflow_id} is at revision {revision}: read it again, and send its ETag, "
+            f"{etags.of_revision(revision)}, as If-Match"
+        )
+    return Problem(412, "PRECONDITION_FAILED", detail, headers=_headers(revision))
+
+
+def _headers(revision: int | None) -> dict[str, str]:
+    return {} if revision is None else {"etag": etags.of_revision(revision)}
+
+
+def _malformed(header: str, message: str) -> Malformed:
+    return Malformed(Problem(400, "INVALID_HEADER", message, (Fault(("header", header), message),)))

@@ -1,0 +1,216 @@
+"""Pages as runs make, change and read them: `ports.Pages`."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+
+import asyncpg
+import orjson
+from headrace_postgres.pool import Pool
+
+from headrace_executor import metrics
+from headrace_executor.adapters.postgres import rows
+from headrace_executor.adapters.postgres.page_values import NODE, content, read_values
+from headrace_executor.adapters.postgres.parts import cut
+from headrace_executor.errors import LeaseLost, RunFailed, StoreRefused
+from headrace_executor.model import ClaimedRun, FailureCode
+from headrace_executor.ports import PageDraft, PageRef, StoredPage
+from headrace_executor.runs import ids
+
+MAX_VERSIONS = 200
+"""Versions of one page."""
+MAX_PAGE_BYTES = 64 * 1024 * 1024
+"""Bytes of all that a page's versions hold; what they share counts once."""
+
+# The run is locked first: who has claimed it meanwhile, or ends it at this moment, is either seen or waits for us.
+_MINE = """
+WITH mine AS (
+    SELECT FROM runs WHERE run_id = $1::uuid AND fence = $2 AND tenant_id = $3 AND state = 'running' FOR NO KEY UPDATE
+), made AS (
+    SELECT page_id, version FROM page_versions WHERE run_id = $1
+)
+"""
+_NEW = """
+, page AS (
+    INSERT INTO pages (page_id, tenant_id, session_id, current_version, last_version, size_bytes)
+    SELECT $4::uuid, $3, $5::uuid, 1, 1, $6::bigint FROM mine
+    WHERE NOT EXISTS (SELECT FROM made) AND $6 <= $15::bigint
+      AND (SELECT count(*) FROM pages WHERE tenant_id = $3) < $14::bigint
+    RETURNING page_id, last_version
+)
+"""
+# The page's row is locked by the update, so that two versions of one moment are numbered one after the other.
+_NEXT = """
+, page AS (
+    UPDATE pages p SET
+        last_version = p.last_version + 1, current_version = p.last_version + 1, size_bytes = p.size_bytes + $6::bigint
+    FROM mine
+    WHERE p.page_id = $4 AND p.tenant_id = $3 AND p.last_version < $14::bigint AND p.size_bytes + $6 <= $15::bigint
+      AND NOT EXISTS (SELECT FROM made)
+    RETURNING p.page_id, p.last_version
+)
+"""
+_VERSION = """
+, versioned AS (
+    INSERT INTO page_versions
+        (page_id, version, parent_version, run_id, session_id, instruction, title, usage, names, digests)
+    SELECT page_id, last_version, $7::integer, $1, $5::uuid, $8::text, $9::text, $10::bytea, $11::text[], $12::bytea[]
+    FROM page
+), stored AS (
+    INSERT INTO page_values (page_id, digest, part, data)
+    SELECT page.page_id, v.digest, v.part, v.data
+    FROM page, unnest($13::bytea[], $16::smallint[], $17::bytea[]) AS v(digest, part, data)
+    ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM mine) AS owned, COALESCE(made.page_id, page.page_id)::text AS page_id,
+       COALESCE(made.version, page.last_version) AS version, made.version IS NOT NULL AS again
+FROM (VALUES (1)) one LEFT JOIN made ON true LEFT JOIN page ON true
+"""
+_STATEMENTS = {False: f"{_MINE} {_NEW} {_VERSION}", True: f"{_MINE} {_NEXT} {_VERSION}"}
+_LOAD = """
+SELECT v.page_id::text, v.version, v.parent_version, v.instruction, v.usage, v.names, v.digests
+FROM pages p JOIN page_versions v ON v.page_id = p.page_id AND v.version = p.current_version
+WHERE p.page_id = $1 AND p.tenant_id = $2
+"""
+_NEWEST = """
+SELECT v.page_id::text FROM page_versions v JOIN pages p USING (page_id)
+WHERE v.session_id = $1 AND p.tenant_id = $2 ORDER BY v.run_id DESC LIMIT 1
+"""
+
+
+class RunPages:
+    """`ports.Pages` on Postgres."""
+
+    def __init__(self, pool: Pool, *, max_per_tenant: int) -> None:
+        self._pool = pool
+        self._max_per_tenant = max_per_tenant
+
+    async def save(self, run: ClaimedRun, draft: PageDraft) -> PageRef:
+        """Store what a run made, once, in one statement that its fence guards. Raises `LeaseLost` and `RunFailed`."""
+        packed = await asyncio.to_thread(_Packed, draft)
+        page_id = draft.parent.page_id if draft.parent else ids.new()
+        known = await self._known(page_id, packed) if draft.parent else frozenset()
+        try:
+            row = await self._write(run, draft, page_id, packed, known)
+        except StoreRefused:
+            # The same save came twice at one moment, its answer lost: the first of them made the version.
+            row = await self._write(run, draft, page_id, packed, known)
+        if not row["owned"]:
+            metrics.PAGE_VERSIONS.labels("fenced").inc()
+            raise LeaseLost(run.run_id)
+        if row["version"] is None:
+            metrics.PAGE_VERSIONS.labels("refused").inc()
+            raise await self._refusal(run, page_id, new=draft.parent is None)
+        metrics.PAGE_VERSIONS.labels("again" if row["again"] else "stored").inc()
+        return PageRef(row["page_id"], row["version"])
+
+    async def load(self, run: ClaimedRun, page_id: str) -> StoredPage | None:
+        """The current version of a page of the run's tenant, None when there is none."""
+        known = ids.parse(page_id)
+        row = await self._pool.fetchrow(_LOAD, known, run.tenant_id) if known else None
+        if row is None:
+            return None
+        held = content(await read_values(self._pool, row["page_id"], row["names"], row["digests"]))
+        if held is None:  # deleted between the two
+            return None
+        parent = PageRef(row["page_id"], row["parent_version"]) if row["parent_version"] else None
+        draft = PageDraft(
+            blueprint=held.blueprint,
+            inputs=held.inputs,
+            outputs=held.outputs,
+            gaps=held.gaps,
+            sources=held.sources,
+            usage=rows.usage(row["usage"]),
+            parent=parent,
+            instruction=row["instruction"],
+        )
+        return StoredPage(PageRef(row["page_id"], row["version"]), draft)
+
+    async def newest(self, run: ClaimedRun) -> StoredPage | None:
+        """The page that the run's session made or changed last."""
+        row = await self._pool.fetchrow(_NEWEST, run.session_id, run.tenant_id)
+        return await self.load(run, row["page_id"]) if row else None
+
+    async def _known(self, page_id: str, packed: "_Packed") -> frozenset[bytes]:
+        """Those of the values that an earlier version has already: they need not be sent."""
+        found = await self._pool.fetch(
+            "SELECT digest FROM page_values WHERE page_id = $1 AND part = 0 AND digest = ANY($2::bytea[])",
+            page_id,
+            list(packed.values),
+        )
+        return frozenset(row["digest"] for row in found)
+
+    async def _write(
+        self, run: ClaimedRun, draft: PageDraft, page_id: str, packed: "_Packed", known: frozenset[bytes]
+    ) -> asyncpg.Record:
+        parts = [
+            (digest, part, data)
+            for digest, value in packed.values.items()
+            if digest not in known
+            for part, data in enumerate(cut(value))
+        ]
+        row = await self._pool.fetchrow(
+            _STATEMENTS[draft.parent is not None],
+            run.run_id,
+            run.fence,
+            run.tenant_id,
+            page_id,
+            run.session_id,
+            sum(len(data) for _, _, data in parts),
+            draft.parent.version if draft.parent else 0,
+            _storable(draft.instruction),
+            _storable(str(draft.blueprint.get("name", ""))),
+            orjson.dumps(draft.usage.to_json()),
+            list(packed.names),
+            list(packed.names.values()),
+            [digest for digest, _, _ in parts],
+            MAX_VERSIONS if draft.parent else self._max_per_tenant,
+            MAX_PAGE_BYTES,
+            [part for _, part, _ in parts],
+            [data for _, _, data in parts],
+        )
+        assert row is not None
+        return row
+
+    async def _refusal(self, run: ClaimedRun, page_id: str, *, new: bool) -> RunFailed:
+        """Why there was no room for the version."""
+        if new:
+            text = f"There are {self._max_per_tenant} pages already, or this one is too large; delete pages first."
+            return RunFailed(FailureCode.INTERNAL, text)
+        row = await self._pool.fetchrow(
+            "SELECT last_version FROM pages WHERE page_id = $1 AND tenant_id = $2", page_id, run.tenant_id
+        )
+        if row is None:
+            return RunFailed(FailureCode.INTERNAL, "The page was deleted while it was being changed.")
+        what = f"{MAX_VERSIONS} versions" if row["last_version"] >= MAX_VERSIONS else f"{MAX_PAGE_BYTES} bytes"
+        text = f"The page has no room for another version: it may have {what}. Make a new page of it, and delete this one."
+        return RunFailed(FailureCode.INTERNAL, text)
+
+
+class _Packed:
+    """A draft as the database takes it: names to digests, digests to JSON."""
+
+    def __init__(self, draft: PageDraft) -> None:
+        self.names: dict[str, bytes] = {}
+        self.values: dict[bytes, bytes] = {}
+        gaps = [{"step": gap.step, "code": gap.code, "message": gap.message} for gap in draft.gaps]
+        parts: Mapping[str, object] = {
+            "blueprint": draft.blueprint,
+            "inputs": draft.inputs,
+            "sources": list(draft.sources),
+            "gaps": gaps,
+        }
+        for name, value in parts.items():
+            self._add(name, value)
+        for node, output in draft.outputs.items():
+            self._add(f"{NODE}{node}", output)
+
+    def _add(self, name: str, value: object) -> None:
+        data = orjson.dumps(value)
+        digest = self.names[name] = hashlib.sha256(data).digest()
+        self.values[digest] = data
+
+
+def _storable(text: str) -> str:
+    """Postgres' text holds every character but NUL."""
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,173 @@
+"""Calls of tools, in one place: what a data node says and what a model wishes go the same way.
+
+Built-in tools are run here, all others by the toolbox. Arguments are checked before anything is called; what is left of
+the attempt and of the run is the call's deadline.
+"""
+
+import asyncio
+import math
+import re
+import time as clock
+from collections.abc import Awaitable, Callable, Mapping
+
+import jsonschema
+import jsonschema.exceptions
+import orjson
+import referencing
+import referencing.exceptions
+from headrace_blueprint import tools
+from headrace_blueprint.shapes import nearest
+from headrace_tools.errors import ToolFailed
+from headrace_tools.model import ToolEntry
+
+from headrace_executor import events
+from headrace_executor.engine import page
+from headrace_executor.engine.metrics import TOOL_CALLS, TOOL_SECONDS
+from headrace_executor.engine.nodes import retrieve
+from headrace_executor.engine.nodes.attempt import Attempt
+from headrace_executor.engine.tools import calculator, time
+from headrace_executor.errors import RunFailed
+from headrace_executor.model import FailureCode, Json
+from headrace_executor.ports import Event
+
+MAX_FAULTS = 5
+"""Faults of arguments that one message lists."""
+
+Arguments = Mapping[str, Json]
+
+_UNREADABLE = (
+    jsonschema.exceptions.UnknownType,
+    referencing.exceptions.Unresolvable,
+    re.error,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What checking against a schema that is none ends in: an MCP server's word is taken as it is."""
+
+
+async def _calculator(_: Attempt, arguments: Arguments) -> Json:
+    return calculator.calculate(arguments["expression"])
+
+
+async def _time(attempt: Attempt, arguments: Arguments) -> Json:
+    return time.tell(attempt.parts.now(), arguments.get("timezone", "UTC"))
+
+
+async def _search(attempt: Attempt, arguments: Arguments) -> Json:
+    return await retrieve.search(
+        attempt,
+        query=arguments["query"],
+        workspace=arguments.get("workspace", ""),
+        mode="naive",
+        top_k=arguments.get("top_k", retrieve.TOP_K),
+    )
+
+
+BUILTIN: Mapping[str, Callable[[Attempt, Arguments], Awaitable[Json]]] = {
+    "calculator": _calculator,
+    "time": _time,
+    "search": _search,
+}
+"""The built-in tools by the names of `headrace_blueprint.tools`."""
+
+_ENTRIES = {name: ToolEntry(tool, "builtin", "", idempotent=True) for name, tool in tools.TOOLS.items()}
+
+
+def find(attempt: Attempt, name: str) -> ToolEntry:
+    """A tool that the run may call. Raises `ToolFailed`, which names the nearest one."""
+    known = {**attempt.parts.toolbox.tools(attempt.run.tenant_id), **_ENTRIES}
+    entry = known.get(name)
+    if entry is None:
+        raise ToolFailed(f"there is no such tool; {nearest(name, known)}", reason="invalid")
+    return entry
+
+
+def check(entry: ToolEntry, arguments: Arguments) -> None:
+    """Hold arguments against the tool's JSON Schema. Raises `ToolFailed`."""
+    # An empty registry: a schema of somebody else's server refers to nothing that would have to be fetched.
+    validator = jsonschema.Draft202012Validator(dict(entry.tool.input_schema), registry=referencing.Registry())
+    try:
+        faults = sorted(validator.iter_errors(arguments), key=lambda fault: list(map(str, fault.absolute_path)))
+    except _UNREADABLE as error:
+        raise ToolFailed(f"its arguments' schema cannot be read: {str(error)[:200]}", reason="failed") from error
+    if faults:
+        said = "; ".join(f"{fault.json_path}: {fault.message[:200]}" for fault in faults[:MAX_FAULTS])
+        raise ToolFailed(f"the arguments are not those of the tool: {said}", reason="invalid")
+
+
+def failure(name: str, error: ToolFailed) -> RunFailed:
+    """What a node fails with when its tool has no result: which tool, why, and what to do."""
+    code, what, advice = _FAILURES.get(error.reason, _FAILURES["failed"])
+    when = f" in {max(1, round(error.retry_after_s))} s" if error.retry_after_s is not None else ""
+    text = f"the tool {name} {what}: {str(error).rstrip('.')}. {advice.format(when=when)}"
+    return RunFailed(code, text, retry_after_s=error.retry_after_s)
+
+
+_FAILURES: Mapping[str, tuple[FailureCode, str, str]] = {
+    "invalid": (FailureCode.INVALID_BLUEPRINT, "has no result", "Change its arguments."),
+    "refused": (FailureCode.TOOL, "was refused", "Check its address and credentials in tools.yaml."),
+    "away": (FailureCode.TOOL, "is away", "Submit the run again{when}, or give the node a retry policy."),
+    "deadline": (FailureCode.DEADLINE, "was not done in time", "Give the node a larger timeout_s, or ask for less."),
+    "too_large": (FailureCode.TOOL, "answered with too much", "Ask for less."),
+    "failed": (FailureCode.TOOL, "failed", "Look at what it was called with."),
+}
+
+
+def announce(attempt: Attempt, event_id: str, name: str, arguments: str, *, parent: str = "") -> None:
+    """Tell readers that a call is made, with its arguments as JSON. `parent` is the message in which a model wished it."""
+    limit = attempt.parts.limits.max_event_bytes
+    shown = arguments if len(arguments) <= limit else orjson.dumps(page.capped(arguments, limit)).decode()
+    attempt.journal.emit(*events.tool_call(event_id, name, shown, parent_message_id=parent))
+
+
+def told(attempt: Attempt, event_id: str, output: Json) -> Event:
+    """What tells readers a call's result."""
+    content = orjson.dumps(page.capped(output, attempt.parts.limits.max_event_bytes)).decode()
+    return events.tool_result(event_id, f"{event_id}:result", content)
+
+
+async def make(
+    attempt: Attempt, entry: ToolEntry, arguments: Arguments, *, call_id: str, at_most_s: float = math.inf
+) -> Json:
+    """A tool's result, within what is left of the attempt and of the run, for arguments that were checked.
+
+    `call_id` is the same whenever the call is made again. Raises `ToolFailed`, and `RunFailed` for a search that fails.
+    """
+    deadline_s = min(attempt.left_s, at_most_s)
+    started = clock.perf_counter()
+    outcome = "cancelled"
+    try:
+        output = await _within(deadline_s, _calling(attempt, entry, arguments, call_id, deadline_s))
+        outcome = "ok"
+    except ToolFailed as error:
+        outcome = error.reason
+        raise
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        TOOL_CALLS.labels(entry.kind, outcome).inc()
+        TOOL_SECONDS.labels(entry.kind).observe(clock.perf_counter() - started)
+    return output
+
+
+def _calling(attempt: Attempt, entry: ToolEntry, arguments: Arguments, call_id: str, deadline_s: float) -> Awaitable[Json]:
+    builtin = BUILTIN.get(entry.tool.name)
+    if builtin is not None:
+        return builtin(attempt, arguments)
+    toolbox, tenant = attempt.parts.toolbox, attempt.run.tenant_id
+    return toolbox.call(tenant, entry.tool.name, arguments, deadline_s=deadline_s, call_id=call_id)
+
+
+async def _within(deadline_s: float, calling: Awaitable[Json]) -> Json:
+    timeout = asyncio.timeout(deadline_s)
+    try:
+        async with timeout:
+            return await calling
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise ToolFailed(f"{deadline_s:.3g} s were left for it", reason="deadline") from error

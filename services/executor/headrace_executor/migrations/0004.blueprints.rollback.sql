@@ -1,0 +1,5 @@
+DROP TABLE IF EXISTS page_values;
+DROP TABLE IF EXISTS page_versions;
+DROP TABLE IF EXISTS pages;
+DROP TABLE IF EXISTS workflows;
+DROP TABLE IF EXISTS step_parts;

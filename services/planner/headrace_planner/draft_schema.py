@@ -1,0 +1,185 @@
+"""The JSON Schema of a model's draft. Pure. It is one that llama.cpp takes as a grammar, so that a small model fits it too.
+
+Two languages: the compact one has retrieve, compose, compute and data nodes; the full one map and branch as well, and lets
+nodes be optional. Models with little context get the compact one: each further kind is one more to go wrong with.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from headrace_blueprint import schemas
+from headrace_blueprint.tools import Tool
+
+FULL_CONTEXT_TOKENS = 8_192
+"""A model with so much context gets the full language."""
+MAX_STRING = 200
+"""Longest string of a tool's argument in a draft. A grammar's size grows with it."""
+MAX_ITEMS = 20
+"""Longest list of a tool's argument in a draft."""
+MAX_TYPED = 60
+"""A tool whose schema has more values than this is not written into the grammar: its arguments are checked afterwards."""
+MAX_TYPED_DEPTH = 4
+
+_NAME = r"[a-z][a-z0-9_]{0,19}"
+_STEPS = r"(\.[A-Za-z_][A-Za-z0-9_]{0,29}|\[[0-9]{1,3}\]){0,4}"
+NODE_REFERENCE = rf"\$\{{nodes\.{_NAME}\.output{_STEPS}\}}"
+REFERENCE = rf"^(\$\{{inputs\.[a-z_]{{1,20}}{_STEPS}\}}|{NODE_REFERENCE})$"
+
+Schema = dict[str, Any]
+
+_ID: Schema = {"type": "string", "pattern": f"^{_NAME}$"}
+_IDS: Schema = {"type": "array", "items": _ID, "maxItems": 6}
+_OPTIONAL: Schema = {"const": "continue"}
+
+
+class Language(StrEnum):
+    """How much of the blueprint language a model may write."""
+
+    COMPACT = "compact"
+    FULL = "full"
+
+    @staticmethod
+    def of(context_tokens: int) -> "Language":
+        """The language for a model that reads so many tokens."""
+        return Language.FULL if context_tokens >= FULL_CONTEXT_TOKENS else Language.COMPACT
+
+    @property
+    def most_tools(self) -> int:
+        """How many tools a model is told at most."""
+        return 16 if self is Language.FULL else 6
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest draft, in tokens: what a draft of so many nodes needs, and no room to ramble."""
+        return 3_000 if self is Language.FULL else 700
+
+    @property
+    def most_nodes(self) -> int:
+        """How many nodes a draft has at most."""
+        return 16 if self is Language.FULL else 7
+
+
+def schema(language: Language, tools: Sequence[Tool]) -> Schema:
+    """A draft's schema, with a kind of data node for each tool, so that a grammar holds the arguments too."""
+    full = language is Language.FULL
+    kinds = [_retrieve(full), _compose(full), _node("compute", {"expr": _text(200)})]
+    kinds += [_data(tool, full) for tool in tools]
+    if full:
+        kinds += [_map_compose(), _branch(), *([_map_data(tools)] if tools else [])]
+    nodes = {"type": "array", "minItems": 1, "maxItems": language.most_nodes, "items": {"anyOf": kinds}}
+    return _object({"name": _text(60), "nodes": nodes}, ("name", "nodes"))
+
+
+def arguments(tool: Tool) -> Schema:
+    """The schema of a tool's arguments in a draft: typed where that is small, any object elsewhere.
+
+    A reference may stand for any value.
+    """
+    if _values(tool.input_schema) > MAX_TYPED:
+        return {"type": "object"}
+    typed = _typed_object(tool.input_schema, {"type": "string", "pattern": REFERENCE}, 0)
+    return typed if typed is not None else {"type": "object"}
+
+
+def _retrieve(full: bool) -> Schema:
+    return _node("retrieve", {"query": _text(MAX_STRING)}, {"on_error": _OPTIONAL} if full else {})
+
+
+def _compose(full: bool) -> Schema:
+    return _node(
+        "compose", {"title": _text(60), "prompt": _text(600 if full else 300)}, {"when": _text(120)} if full else {}
+    )
+
+
+def _data(tool: Tool, full: bool) -> Schema:
+    required = {"tool": {"const": tool.name}, "args": arguments(tool)}
+    return _node("data", required, {"on_error": _OPTIONAL} if full else {})
+
+
+def _map_compose() -> Schema:
+    over = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
+    return _node("map", {"title": _text(60), "over": over, "prompt": _text(600)})
+
+
+def _map_data(tools: Sequence[Tool]) -> Schema:
+    """One kind for all tools, its arguments checked afterwards: twice as many kinds would be twice the grammar."""
+    over = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
+    return _node("map", {"over": over, "tool": {"enum": [tool.name for tool in tools]}, "args": {"type": "object"}})
+
+
+def _branch() -> Schema:
+    return _node("branch", {"when": _text(120), "then": _IDS, "else": _IDS})
+
+
+def _node(kind: str, required: Schema, optional: Schema | None = None) -> Schema:
+    fields = {"id": _ID, "kind": {"const": kind}, **required}
+    return _object(fields | (optional or {}), tuple(fields))
+
+
+def _object(properties: Schema, required: Sequence[str]) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _text(most: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": most}
+
+
+def _typed(one: Any, reference: Schema, depth: int) -> Schema | None:
+    """What a grammar can hold of a schema; None when it cannot hold what the schema asks for."""
+    if not isinstance(one, Mapping) or depth > MAX_TYPED_DEPTH:
+        return None
+    if "const" in one or "enum" in one:
+        values = one["enum"] if "enum" in one else [one["const"]]
+        return {"anyOf": [{"enum": list(values)}, reference]}
+    if ways := one.get("anyOf") or one.get("oneOf"):
+        held = [made for way in ways if (made := _typed(way, reference, depth + 1)) is not None]
+        return {"anyOf": held} if held else None
+    match _kind(one):
+        case "string":
+            longest = min(one.get("maxLength", MAX_STRING), MAX_STRING)
+            text = {"type": "string", "minLength": min(one.get("minLength", 0), longest), "maxLength": longest}
+            return {"anyOf": [text, reference]}
+        case "integer" | "number" | "boolean" as kind:
+            bounds = {
+                key: one[key] for key in ("minimum", "maximum") if kind == "integer" and isinstance(one.get(key), int)
+            }
+            return {"anyOf": [{"type": kind, **bounds}, reference]}
+        case "array":
+            items = _typed(one.get("items"), reference, depth + 1)
+            length = {"minItems": one.get("minItems", 0), "maxItems": min(one.get("maxItems", MAX_ITEMS), MAX_ITEMS)}
+            return None if items is None else {"anyOf": [{"type": "array", "items": items, **length}, reference]}
+        case "object":
+            return _typed_object(one, reference, depth)
+        case _:
+            return None
+
+
+def _typed_object(one: Mapping[str, Any], reference: Schema, depth: int) -> Schema | None:
+    properties = schemas.properties(one)
+    required = [name for name in one.get("required", ()) if isinstance(name, str)]
+    typed = {name: _typed(each, reference, depth + 1) for name, each in properties.items()}
+    if any(typed.get(name) is None for name in required):
+        return None
+    # An optional argument that a grammar cannot hold is left out of the draft's language.
+    made = _object({name: each for name, each in typed.items() if each is not None}, required)
+    return {"anyOf": [made, reference]} if depth else made
+
+
+def _kind(one: Mapping[str, Any]) -> Any:
+    """A schema's type; of several the first that is not null."""
+    kind = one.get("type")
+    return next((each for each in kind if each != "null"), None) if isinstance(kind, list) else kind
+
+
+def _values(value: Any) -> int:
+    """How many values a schema has."""
+    count, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        count += 1
+        if isinstance(one, Mapping):
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
+    return count

@@ -1,0 +1,1 @@
+"""Changing a page by one sentence: which slots it concerns, and what becomes of the blueprint."""

@@ -1,0 +1,85 @@
+"""The commands of docs/workflows.md and docs/pages.md are answered as they stand there."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support import edge_fakes
+from tests.support.edge_fakes import FakeRun, Suite, pb
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[Suite]:
+    async with edge_fakes.suite() as one:
+        yield one
+
+
+def commands(file: str) -> list[str]:
+    found = re.search(r"```bash\n(.*?)```", (DOCS / file).read_text(), re.DOTALL)
+    assert found is not None
+    return re.findall(r"^curl .*?(?=\ncurl |\Z)", re.sub(r"\\\n\s*", "", found[1]), re.DOTALL | re.MULTILINE)
+
+
+async def shell(edge: Suite, command: str, folder: Path) -> str:
+    """Run a command as a reader would, and demand a good status."""
+    line = command.strip().replace("localhost:8080", f"127.0.0.1:{edge.port}")
+    process = await asyncio.create_subprocess_shell(
+        f"{line} --fail-with-body", cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    assert process.returncode == 0, f"{command}\n{out.decode()}{err.decode()}"
+    return out.decode()
+
+
+async def test_workflows(edge: Suite, tmp_path: Path) -> None:
+    edge.executor.script = FakeRun.finish
+    answers = [await shell(edge, one, tmp_path) for one in commands("workflows.md")]
+    assert len(answers) == 8
+    assert orjson.loads(answers[0])["faults"]
+    assert orjson.loads(answers[1])["revision"] == 1
+    assert orjson.loads(answers[2])["items"][0]["description"] == "How many there are"
+    assert 'etag: "1"' in answers[3]
+    assert orjson.loads(answers[4])["links"]
+    assert "RUN_FINISHED" in answers[5]
+    assert "$defs" in orjson.loads((tmp_path / "blueprint.schema.json").read_bytes())
+    assert not edge.executor.workflows
+
+
+async def test_pages(edge: Suite, tmp_path: Path) -> None:
+    async def makes_a_page(run: FakeRun) -> None:
+        patched = run.request.kind == pb.RUN_KIND_PATCH
+        page = edge.executor.put(
+            "default",
+            page_id=run.body["page_id"] if patched else "",
+            slots=[{"slot": "count", "title": "Pupils" if patched else "Students", "node": "count", "value": 2}],
+            run_id=run.run.run_id,
+        )
+        edge.executor.outputs[run.run.run_id, "node:count"] = [b"2"]
+        await run.finish({"page": {"page_id": page.page_id, "version": page.version}})
+
+    edge.executor.script = makes_a_page
+    known = {"PAGE_ID": "", "RUN_ID": ""}
+    answers = []
+    for one in commands("pages.md"):
+        for name, value in known.items():
+            one = one.replace(name, value)
+        answers.append(await shell(edge, one, tmp_path))
+        found = re.search(r'"page_id":"([^"]+)"', answers[-1])
+        known["PAGE_ID"] = found[1] if found else known["PAGE_ID"]
+        known["RUN_ID"] = known["RUN_ID"] or next(iter(edge.executor.runs))
+    assert len(answers) == 10
+    assert "RUN_FINISHED" in answers[0]
+    assert orjson.loads(answers[2])["slots"][0]["title"] == "Students"
+    assert "<h2" in (tmp_path / "page.html").read_text()
+    assert "## Students" in answers[4]
+    assert [one["version"] for one in orjson.loads(answers[6])["items"]] == [1, 2]
+    assert orjson.loads(answers[7])["version"] == 1
+    assert answers[8] == "2"
+    assert not edge.executor.pages

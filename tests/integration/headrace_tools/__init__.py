@@ -1,0 +1,1 @@
+"""headrace_tools with real servers."""

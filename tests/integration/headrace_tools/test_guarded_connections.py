@@ -1,0 +1,225 @@
+"""The guard where connections are made: what a name resolves to, where a redirect leads, whom TLS believes."""
+
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from headrace_tools.adapters.http_client import HttpClient
+from headrace_tools.connectors import Outbound
+from headrace_tools.credentials import Credential
+from headrace_tools.errors import ToolFailed
+from headrace_tools.limits import Limits
+from headrace_tools.requests import Request
+from prometheus_client import REGISTRY
+
+from tests.support.tool_servers import http_connector, http_server, tool, toolbox
+
+
+class Names:
+    """A resolver that answers each question about a name with the next addresses that it was given."""
+
+    def __init__(self, **names: Sequence[Sequence[str]]) -> None:
+        self._names = {name.replace("_", "."): list(answers) for name, answers in names.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        answers = self._names.get(host)
+        if not answers:
+            raise OSError("no such name")
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+async def _ok(request: web.Request) -> web.Response:
+    return web.json_response(request.host)
+
+
+async def _refused(tmp_path: Path, base_url: str, resolve: Names, **settings: Any) -> ToolFailed:
+    entry = {"kind": "http", "base_url": base_url, "tools": {"t": tool()}, **settings}
+    async with toolbox(tmp_path, {"connectors": {"s": entry}}, resolve=resolve) as opened:
+        with pytest.raises(ToolFailed) as raised:
+            await opened.call("t", "s.t", {}, deadline_s=10)
+        return raised.value
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1:{port}", "http://[::ffff:127.0.0.1]:{port}", "http://[::1]:{port}", "http://0.0.0.0:{port}"],
+)
+async def test_an_address_in_a_url_is_refused(tmp_path: Path, base_url: str) -> None:
+    async with http_server(_ok) as url:
+        error = await _refused(tmp_path, base_url.format(port=url.rpartition(":")[2]), Names())
+    assert error.reason == "refused"
+    assert "allow_hosts" in str(error)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["10.1.2.3"],
+        ["169.254.169.254"],
+        ["8.8.8.8", "127.0.0.1"],
+        ["fe80::1%lo"],
+        ["::ffff:127.0.0.1"],
+        ["nonsense"],
+    ],
+)
+async def test_a_name_that_leads_to_what_is_not_public_is_refused_and_counted(tmp_path: Path, addresses: list[str]) -> None:
+    def refused() -> float:
+        return REGISTRY.get_sample_value("headrace_tools_refused_addresses_total", {"connector": "s"}) or 0.0
+
+    before = refused()
+    async with http_server(_ok) as url:
+        error = await _refused(tmp_path, f"http://inside.test:{url.rpartition(':')[2]}", Names(inside_test=[addresses]))
+    assert error.reason == "refused"
+    assert refused() == before + 1
+
+
+async def test_a_host_that_is_named_may_be_anywhere(tmp_path: Path) -> None:
+    names = Names(inside_test=[["127.0.0.1"]])
+    async with http_server(_ok) as url:
+        entry = http_connector(f"http://Inside.test:{url.rpartition(':')[2]}", {"t": tool()}, allow_hosts=["inside.TEST."])
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}, resolve=names) as opened:
+            assert (await opened.call("t", "s.t", {}, deadline_s=10)).startswith("inside.test:")
+
+
+async def test_a_name_is_resolved_once_and_that_address_is_connected_to(tmp_path: Path) -> None:
+    """A name whose second answer would be another address: the first was checked, and no second question is asked."""
+    names = Names(rebinding_test=[["192.0.0.1"], ["127.0.0.1"]])
+    async with http_server(_ok) as url:
+        error = await _refused(tmp_path, f"http://rebinding.test:{url.rpartition(':')[2]}", names)
+    assert error.reason == "refused"
+    assert names.asked == ["rebinding.test"]
+
+    connected = Names(named_test=[["127.0.0.1"], ["127.0.0.2"]])
+    async with http_server(_ok) as url:
+        entry = http_connector(f"http://named.test:{url.rpartition(':')[2]}", {"t": tool()}, allow_hosts=["named.test"])
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}, resolve=connected) as opened:
+            for _ in range(3):
+                await opened.call("t", "s.t", {}, deadline_s=10)
+    assert connected.asked == ["named.test"]
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("http://127.0.0.2:{port}/", "refused"),
+        ("http://2130706433:{port}/", "refused"),
+        ("http://0x7f.0.0.1:{port}/", "refused"),
+        ("http://localhost:{port}/", "refused"),
+        ("//[::1]:{port}/", "refused"),
+        ("http://inside.test:{port}/", "refused"),
+        ("file:///etc/passwd", "refused"),
+        ("http://user:pw@127.0.0.1:{port}/", "refused"),
+        ("http://[half", "refused"),
+        ("http://unknown.test/", "away"),
+    ],
+)
+async def test_a_redirect_is_checked_like_the_first_address(tmp_path: Path, location: str, reason: str) -> None:
+    heard: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        heard.append(request.path)
+        port = request.url.port
+        return web.Response(status=302, headers={"Location": location.format(port=port)})
+
+    names = Names(inside_test=[["127.0.0.1"]], localhost=[["127.0.0.1", "::1"]])
+    async with http_server(handler) as url:
+        entry = http_connector(url, {"t": tool()}, retries=0)
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}, resolve=names) as opened:
+            with pytest.raises(ToolFailed) as raised:
+                await opened.call("t", "s.t", {}, deadline_s=10)
+    assert raised.value.reason == reason
+    assert heard == ["/"]
+
+
+async def test_the_environments_proxies_are_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with http_server(_ok) as url:
+        async with toolbox(tmp_path, {"connectors": {"s": http_connector(url, {"t": tool()})}}) as opened:
+            assert await opened.call("t", "s.t", {}, deadline_s=10) == url.removeprefix("http://")
+
+
+def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context with a certificate for `name`, and a client's that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.9"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, secret = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, secret)
+    return server, ssl.create_default_context(cafile=str(certificate))
+
+
+async def test_tls_believes_the_name_and_not_the_address(tmp_path: Path) -> None:
+    server_context, context = _certificate(tmp_path, "right.test")
+    names = Names(right_test=[["127.0.0.1"]], wrong_test=[["127.0.0.1"]])
+    app = web.Application()
+    app.router.add_get("/", _ok)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
+    port = runner.addresses[0][1]
+    settings = Outbound(allow_hosts=("right.test", "wrong.test"))
+    client = HttpClient("tls", settings, Credential(), limits=Limits(), context=context, resolve=names)
+    try:
+        answer = await client.send(Request("GET", f"https://right.test:{port}/"))
+        assert answer.body == f'"right.test:{port}"'.encode()
+        with pytest.raises(ToolFailed) as raised:
+            await client.send(Request("GET", f"https://wrong.test:{port}/"))
+        assert raised.value.reason == "away"
+    finally:
+        await client.aclose()
+        await runner.cleanup()
+
+
+async def test_https_is_not_left_for_http(tmp_path: Path) -> None:
+    server_context, context = _certificate(tmp_path, "right.test")
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "http://right.test/"})
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
+    settings = Outbound(allow_hosts=("right.test",))
+    names = Names(right_test=[["127.0.0.1"]])
+    client = HttpClient("tls", settings, Credential(), limits=Limits(), context=context, resolve=names)
+    try:
+        with pytest.raises(ToolFailed, match="from https to http") as raised:
+            await client.send(Request("GET", f"https://right.test:{runner.addresses[0][1]}/"))
+        assert raised.value.reason == "refused"
+    finally:
+        await client.aclose()
+        await runner.cleanup()

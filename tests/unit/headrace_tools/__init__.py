@@ -1,0 +1,1 @@
+"""headrace_tools without anything outside the process."""
