@@ -123,9 +123,9 @@ def announce(attempt: Attempt, event_id: str, name: str, arguments: str, *, pare
     attempt.journal.emit(*events.tool_call(event_id, name, shown, parent_message_id=parent))
 
 
-def told(attempt: Attempt, event_id: str, output: Json) -> Event:
-    """What tells readers a call's result."""
-    content = orjson.dumps(page.capped(output, attempt.parts.limits.max_event_bytes)).decode()
+def told(attempt: Attempt, event_id: str, output: Json, *, step: str = "") -> Event:
+    """What tells readers a call's result. `step` has it whole, "" when none has."""
+    content = orjson.dumps(page.capped(output, attempt.parts.limits.max_event_bytes, step)).decode()
     return events.tool_result(event_id, f"{event_id}:result", content)
 
 

@@ -32,7 +32,7 @@ def test_a_larger_one_is_shown_by_its_beginning_and_its_step() -> None:
 )
 def test_a_document_fits_and_only_its_largest_values_are_replaced(sizes: list[int], character: str, most: int) -> None:
     document = {"values": [character * size for size in sizes]}
-    steps = {("values", index): f"node:n{index}" for index in range(len(sizes))}
+    steps: dict[tuple[str | int, ...], str] = {("values", index): f"node:n{index}" for index in range(len(sizes))}
     shown = large.fitted(document, steps, max_bytes=most)
     assert len(orjson.dumps(shown)) <= most
     replaced = [index for index, value in enumerate(shown["values"]) if not isinstance(value, str)]

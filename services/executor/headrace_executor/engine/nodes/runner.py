@@ -166,7 +166,7 @@ class NodeRunner:
         NODES.labels(site.node.kind, how).inc()
         told = (*result.events, *self._shown(site, result.output, how))
         after = self._phases.after(site.name) if site.is_top else ()
-        return steps.Done(result.output, bill.usage, told, after, beside)
+        return steps.Done(result.output, bill.usage, told, result.only_once, after, beside)
 
     def _shown(self, site: Site, output: Json, how: str) -> Sequence[Event]:
         """The changes of the page: a map's slots are filled by its items."""
