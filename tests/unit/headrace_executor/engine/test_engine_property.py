@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import jsonpatch
+import pytest
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.errors import LeaseLost, RunFailed
@@ -225,6 +226,7 @@ async def live(case: Case, store: RunStore, world: World, limits: Limits, crashe
     raise AssertionError("the last owner does not die")
 
 
+@pytest.mark.timeout(7_200)  # 300 examples take seconds, the 10,000 of the profile `nightly` minutes
 @settings(max_examples=max(300, settings().max_examples))
 @given(
     case=cases(),
