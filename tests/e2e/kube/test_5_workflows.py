@@ -108,6 +108,25 @@ DESK: Json = {
     "output": "${nodes.answers.output}",
 }
 
+GREEDY: Json = {
+    "version": 1,
+    "name": "Greedy",
+    "inputs": {"properties": {"list": {"type": "array"}, "text": {"type": "string"}}, "required": ["list", "text"]},
+    "nodes": [
+        {"id": "all", "kind": "compute", "expr": "inputs.list.map(n, inputs.text + string(n))", "on_error": "continue"}
+    ],
+    "output": "${nodes.all.output}",
+}
+MUCH: Json = {"list": list(range(3000)), "text": "x" * 200_000}
+"""600 MB for the expression, were it let."""
+GREEDY_RUNS = 16
+OOM_KILLS = """
+from pathlib import Path
+files = [Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control")]
+lines = [line.split() for file in files if file.exists() for line in file.read_text().splitlines()]
+print([int(count) for name, count in lines if name == "oom_kill"])
+"""
+
 
 @pytest.fixture(scope="module")
 def tools(installed: tuple[Cluster, float], tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -247,3 +266,20 @@ async def test_a_killed_executors_map_ends_with_each_item_once(cluster: Cluster,
     assert len(again) <= CONCURRENCY
     assert len(run["output"]["output"]) == ITEMS
     assert all(run["output"]["output"])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("tools")
+async def test_expressions_that_want_all_memory_end_their_workers_and_not_the_pod(cluster: Cluster, suite: Suite) -> None:
+    before = await asyncio.to_thread(cluster.restarts)
+    body = {"kind": "page", "blueprint": GREEDY, "inputs": MUCH}
+    run_ids = await asyncio.gather(*(suite.submit(body) for _ in range(GREEDY_RUNS)))
+    runs = await asyncio.gather(*(suite.run(run_id) for run_id in run_ids))
+    after = await asyncio.to_thread(cluster.restarts)
+
+    assert {(run["status"], run["attempt"], run["output"]["output"]) for run in runs} == {("succeeded", 1, None)}
+    assert {name: after[name] for name in before if name in after} == {
+        name: before[name] for name in before if name in after
+    }
+    for pod in await asyncio.to_thread(cluster.pods, "executor"):
+        assert json.loads(await asyncio.to_thread(cluster.python, pod["metadata"]["name"], OOM_KILLS)) == [0]
