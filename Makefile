@@ -87,3 +87,4 @@ bench: install ## Measure, each figure beside its floor
 	$(BIN)/python -m tests.bench.cache
 	$(BIN)/python -m tests.bench.admission
 	$(BIN)/python -m tests.bench.blueprint
+	$(BIN)/python -m tests.bench.engine

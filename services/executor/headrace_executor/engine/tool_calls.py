@@ -102,7 +102,8 @@ def failure(name: str, error: ToolFailed) -> RunFailed:
     """What a node fails with when its tool has no result: which tool, why, and what to do."""
     code, what, advice = _FAILURES.get(error.reason, _FAILURES["failed"])
     when = f" in {max(1, round(error.retry_after_s))} s" if error.retry_after_s is not None else ""
-    text = f"the tool {name} {what}: {str(error).rstrip('.')}. {advice.format(when=when)}"
+    said = str(error).removeprefix(f"{name}: ").rstrip(".")
+    text = f"the tool {name} {what}: {said}. {advice.format(when=when)}"
     return RunFailed(code, text, retry_after_s=error.retry_after_s)
 
 
