@@ -12,6 +12,9 @@ from headrace_cli.report import duration
 MAX_FAULTS = 5
 """Faults of a request's fields that an error's line names."""
 
+LISTS = {"workflow-not-found": "headrace workflow list", "page-not-found": "headrace page list"}
+"""What shows the things of which one was not found, by the problem's type."""
+
 Json = Any
 
 
@@ -47,6 +50,8 @@ def _what_to_do(response: httpx.Response, body: Mapping[str, Json], retry: float
     status = response.status_code
     if status == HTTPStatus.UNAUTHORIZED:
         return "set HEADRACE_API_KEY to a key that this edge knows"
+    if listing := LISTS.get(str(body.get("type", "")).rpartition(":")[2]):
+        return f"`{listing}` shows those that there are"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         return f"try again in {duration(retry)}" if retry is not None else "try again"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -41,7 +41,8 @@ def _step_finished(event: Mapping[str, Json], view: View, now_s: float) -> tuple
     rest = {open_name: at for open_name, at in view.started.items() if open_name != name}
     took = f"{now_s - view.started[name]:.2f} s" if name in view.started else ""
     found = {"route": view.intent, "plan": ORIGINS.get(view.origin, view.origin)}.get(name, "")
-    facts = [part for part in (took, found, _items(view, name)) if part]
+    skipped = "skipped" if name in view.skipped else ""
+    facts = [part for part in (skipped or took, found, _items(view, name)) if part]
     metadata = event.get("metadata")
     cut = name in view.gaps or (isinstance(metadata, dict) and metadata.get("done") is False)
     piece = Piece(Kind.CUT if cut else Kind.DONE, "  ".join([name, *facts]))
@@ -73,18 +74,25 @@ def _snapshot(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tu
 
 
 def _tool_start(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
+    """Nothing yet. The calls of a map's items are not shown at all: there are as many as items."""
     call, name = str(event.get("toolCallId", "")), str(event.get("toolCallName", ""))
+    if "[" in call:
+        return view, ()
     return dataclasses.replace(view, tools={**view.tools, call: name}), ()
 
 
 def _tool_args(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
-    name = view.tools.get(str(event.get("toolCallId", "")), "tool")
+    name = view.tools.get(str(event.get("toolCallId", "")))
+    if name is None:
+        return view, ()
     return view, (Piece(Kind.NOTE, f"{name} {_short(str(event.get('delta', '')))}"),)
 
 
 def _tool_result(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tuple[Piece, ...]]:
     call = str(event.get("toolCallId", ""))
-    name = view.tools.get(call, "tool")
+    if call not in view.tools:
+        return view, ()
+    name = view.tools[call]
     rest = {open_call: open_name for open_call, open_name in view.tools.items() if open_call != call}
     piece = Piece(Kind.NOTE, f"{name} → {_short(str(event.get('content', '')))}")
     return dataclasses.replace(view, tools=rest), (piece,)
@@ -106,6 +114,8 @@ def _custom(event: Mapping[str, Json], view: View, _: float) -> tuple[View, tupl
         return dataclasses.replace(view, origin=str(value.get("origin") or "")), notes
     if name == "headrace.gap":
         return _gap(value, view)
+    if name == "headrace.skipped":
+        return dataclasses.replace(view, skipped=view.skipped | {str(value.get("step"))}), ()
     if name == "headrace.restarted":
         return speech.restarted(value, view)
     if name == "headrace.usage":

@@ -4,6 +4,7 @@ So `headrace chat QUESTION > file` writes the answer alone.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -26,13 +27,17 @@ _MARKS = {
 
 
 class Screen:
-    """Two consoles that know whether the cursor is inside a line."""
+    """Two consoles that know whether the cursor is inside a line, and whether they share it.
+
+    Texts that go to a file of their own are not broken by what is told meanwhile.
+    """
 
     def __init__(self, *, out: Console | None = None, err: Console | None = None, texts: bool = True) -> None:
         self.out = out or Console(highlight=False, soft_wrap=True)
         self.err = err or Console(stderr=True, highlight=False, soft_wrap=True)
         self._texts = texts
         self._inside_line = False
+        self._one_place = _are_one_place(self.out, self.err)
 
     def piece(self, piece: Piece) -> None:
         """Show one piece; texts only when they are wanted."""
@@ -47,7 +52,8 @@ class Screen:
 
     def line(self, markup: str) -> None:
         """Show a line of rich markup beside the text."""
-        self.end_line()
+        if self._one_place:
+            self.end_line()
         self.err.print(markup)
 
     def end_line(self) -> None:
@@ -72,3 +78,11 @@ class Screen:
         finally:
             self.end_line()
         return view
+
+
+def _are_one_place(out: Console, err: Console) -> bool:
+    """Whether two consoles write to one terminal, or to one file."""
+    try:
+        return os.path.sameopenfile(out.file.fileno(), err.file.fileno())
+    except (OSError, ValueError):  # not files of the system
+        return out.file is err.file

@@ -74,7 +74,11 @@ def _next_speaker(view: View) -> Shown:
 
 
 def _heading(view: View, message: str) -> tuple[Piece, ...]:
-    """The title of the slot that a message fills, in Markdown. Its id is RUN_ID:NODE, or RUN_ID:NODE:N when begun anew."""
+    """In Markdown, the title of the slot that a message fills; on a page, of a message that fills none, its node.
+
+    A message's id is RUN_ID:NODE, or RUN_ID:NODE:N when begun anew.
+    """
+    if not view.titles:
+        return ()
     node = message.removeprefix(f"{view.run_id}:").partition(":")[0]
-    title = view.titles.get(node)
-    return (Piece(Kind.TEXT, f"\n## {title}\n\n"),) if title else ()
+    return (Piece(Kind.TEXT, f"\n## {view.titles.get(node, node)}\n\n"),)

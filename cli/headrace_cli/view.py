@@ -52,6 +52,8 @@ class View:
     """By map step, how many of its items are done and how many are not."""
     gaps: frozenset[str] = frozenset()
     """Steps that failed and were not needed."""
+    skipped: frozenset[str] = frozenset()
+    """Steps that were not to run."""
     titles: Mapping[str, str] = field(default_factory=dict)
     """Titles of a page's slots by the node that fills them."""
     speaking: str = ""

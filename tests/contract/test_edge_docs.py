@@ -1,6 +1,5 @@
 """The commands of docs/workflows.md and docs/pages.md are answered as they stand there."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,10 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support import edge_fakes
+from tests.support import docs, edge_fakes
 from tests.support.edge_fakes import FakeRun, Suite, pb
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
@@ -20,27 +17,9 @@ async def edge() -> AsyncIterator[Suite]:
         yield one
 
 
-def commands(file: str) -> list[str]:
-    found = re.search(r"```bash\n(.*?)```", (DOCS / file).read_text(), re.DOTALL)
-    assert found is not None
-    return re.findall(r"^curl .*?(?=\ncurl |\Z)", re.sub(r"\\\n\s*", "", found[1]), re.DOTALL | re.MULTILINE)
-
-
-async def shell(edge: Suite, command: str, folder: Path) -> str:
-    """Run a command as a reader would, and demand a good status."""
-    line = command.strip().replace("localhost:8080", f"127.0.0.1:{edge.port}")
-    process = await asyncio.create_subprocess_shell(
-        f"{line} --fail-with-body", cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    assert process.returncode == 0, f"{command}\n{out.decode()}{err.decode()}"
-    return out.decode()
-
-
 async def test_workflows(edge: Suite, tmp_path: Path) -> None:
     edge.executor.script = FakeRun.finish
-    answers = [await shell(edge, one, tmp_path) for one in commands("workflows.md")]
+    answers = [await docs.answered(one, edge.port, tmp_path) for one in docs.commands("workflows.md")]
     assert len(answers) == 8
     assert orjson.loads(answers[0])["faults"]
     assert orjson.loads(answers[1])["revision"] == 1
@@ -67,10 +46,10 @@ async def test_pages(edge: Suite, tmp_path: Path) -> None:
     edge.executor.script = makes_a_page
     known = {"PAGE_ID": "", "RUN_ID": ""}
     answers = []
-    for one in commands("pages.md"):
+    for one in docs.commands("pages.md"):
         for name, value in known.items():
             one = one.replace(name, value)
-        answers.append(await shell(edge, one, tmp_path))
+        answers.append(await docs.answered(one, edge.port, tmp_path))
         found = re.search(r'"page_id":"([^"]+)"', answers[-1])
         known["PAGE_ID"] = found[1] if found else known["PAGE_ID"]
         known["RUN_ID"] = known["RUN_ID"] or next(iter(edge.executor.runs))

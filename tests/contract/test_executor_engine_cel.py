@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -79,6 +81,15 @@ async def test_an_expression_that_eats_memory_ends_within_its_limit() -> None:
         assert await pool.evaluate("[1].map(x, x)", {}) == [1]
     finally:
         await pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's choice of whom to end")
+async def test_where_memory_runs_out_a_worker_is_ended_before_the_executor(workers: CelWorkers) -> None:
+    await workers.evaluate("[1].map(x, x)", {})
+    (worker,) = workers.processes
+    scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (os.getpid(), worker.pid)]
+    assert scores == [scores[0], 1000]
+    assert scores[0] < 1000
 
 
 async def test_failures_say_why(workers: CelWorkers) -> None:

@@ -121,7 +121,7 @@ def asks_first(request: Mapping[str, Any]) -> Reply:
 async def test_both_servers_tools_are_listed_with_their_arguments(site: Site) -> None:
     listed = json.loads(suites.headrace(site.suite.home, "tools", "--json").stdout)
 
-    tools = {one["name"]: one for one in listed if one["kind"] == "mcp"}
+    tools = {one["name"]: one for one in listed if (one.get("connector") or {}).get("protocol") == "mcp"}
     assert set(tools) == {
         f"{connector}.{tool}" for connector in ("notes", "shared") for tool in ("add", "search", "remove")
     }
@@ -141,8 +141,8 @@ async def test_nodes_call_the_server_over_either_transport(site: Site, connector
 async def test_arguments_that_the_tool_does_not_take_are_a_fault_before_anything_runs(site: Site) -> None:
     answer = await site.suite.post("/api/workflows/validate", {"blueprint": one_call("notes.add", txt="x")})
 
-    pointers = {fault["pointer"] for fault in answer.json()["faults"]}
-    assert "/blueprint/nodes/0/args/txt" in pointers
+    hints = {fault["pointer"]: fault["hint"] for fault in answer.json()["faults"]}
+    assert hints["/blueprint/nodes/0/args/txt"] == "did you mean 'text'?"
 
 
 async def test_the_workflow_keeps_finds_and_lets_the_model_look_for_itself(site: Site, provider: OpenAiServer) -> None:

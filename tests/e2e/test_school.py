@@ -111,14 +111,21 @@ def steps(events: Sequence[Mapping[str, Any]], kind: str = "STEP_STARTED") -> li
     return [event["stepName"] for event in events if event["type"] == kind]
 
 
+def listed_tools(site: Site) -> list[str]:
+    return suites.headrace(site.suite.home, "tools").stdout.splitlines()
+
+
 async def test_one_command_beside_the_suite_serves_the_school_and_saves_its_workflows(site: Site) -> None:
     listed = suites.headrace(site.suite.home, "workflow", "list", "--json")
     tools = suites.headrace(site.suite.home, "tools", "--json")
 
     assert [one["workflow_id"] for one in json.loads(listed.stdout)] == school.WORKFLOWS
-    kinds = {one["name"]: one["kind"] for one in json.loads(tools.stdout)}
-    assert {name for name, kind in kinds.items() if kind == "openapi"} == set(school.tools())
-    assert kinds["calculator"] == "builtin"
+    of_school = {"name": "school", "protocol": "openapi"}
+    connectors = {one["name"]: one.get("connector") for one in json.loads(tools.stdout)}
+    assert {name for name, connector in connectors.items() if connector == of_school} == set(school.tools())
+    assert connectors["calculator"] is None
+    (line,) = [line for line in listed_tools(site) if line.startswith("school.get_class ")]
+    assert line.split()[1:4] == ["openapi", "school", "class_id"]
     assert "headrace workflow run class-report" in site.said
 
 
@@ -328,16 +335,13 @@ async def test_two_classes_of_one_name_are_asked_back_and_the_answer_resolves(si
     assert interrupt["metadata"]["kind"] == "class"
     assert {one["id"] for one in interrupt["metadata"]["candidates"]} == {"c-j3b", "c-s3b"}
 
-    site.provider.requests.clear()
     resume = clarify.answer(clarify.question(interrupt), "c-s3b")
     answered = await site.suite.submit({"kind": "conversation", "session_id": asked["session_id"], "resume": [resume]})
     done = await site.suite.run(answered)
 
     assert done["status"] == "succeeded", done["error"]
     assert not done["output"].get("interrupts")
-    said = "\n".join(obliging_model.prompt(request) for request in site.provider.requests)
-    assert "c-s3b" in said
-    assert "c-j3b" not in said
+    assert await resolved(site, answered) == [("class", "c-s3b")]
 
 
 @pytest.mark.parametrize("message", ["Write a report about class Junior 3B.", "请写一份初三B班的班级报告。"])
@@ -348,8 +352,49 @@ async def test_a_name_that_fits_one_class_is_not_asked_back(site: Site, message:
 
     assert done["status"] == "succeeded", done["error"]
     assert not done["output"].get("interrupts")
-    said = "\n".join(obliging_model.prompt(request) for request in site.provider.requests)
-    assert "c-j3b" in said
+    assert await resolved(site, run_id) == [("class", "c-j3b")]
+
+
+async def resolved(site: Site, run_id: str) -> list[tuple[str, str]]:
+    """The records that the names of a request stand for: kind and id."""
+    answer = await site.suite.get(f"/api/tasks/{run_id}/outputs/resolve")
+    assert answer.status_code == 200, answer.text
+    return [(one["kind"], one["id"]) for one in answer.json()["entities"]]
+
+
+DRAFT = {
+    "name": "Who sits in a class",
+    "nodes": [
+        {
+            "id": "students",
+            "kind": "data",
+            "tool": "school.list_students",
+            "args": {"class_id": "${inputs.entities.class.id}", "limit": 2},
+        },
+        {"id": "list", "kind": "compose", "title": "Students", "prompt": "List ${nodes.students.output.items}"},
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "class_id"), [("Junior 3B", "c-j3b"), ("高三B班", "c-s3b")])
+async def test_a_name_becomes_a_record_that_the_models_plan_reads_and_the_school_is_asked_for(
+    site: Site, name: str, class_id: str
+) -> None:
+    site.provider.worked_out = lambda request: obliging_model.obliging(request, text=PROSE, fields=DRAFT)
+    run_id = await site.suite.submit({"kind": "conversation", "mode": "build", "message": f"Who is in class {name}?"})
+
+    events = await site.suite.log(run_id)
+    done = await site.suite.run(run_id)
+
+    agui.check(events)
+    assert done["status"] == "succeeded", done["error"]
+    (plan,) = [event["value"] for event in events if event.get("name") == "headrace.plan"]
+    assert plan["origin"] == "model"
+    assert done["output"]["blueprint"]["nodes"][0]["args"] == {"class_id": "${inputs.entities.class.id}", "limit": 2}
+    (planned, composed) = map(obliging_model.prompt, site.provider.requests)
+    assert "${inputs.entities.class.id}" in planned
+    assert class_id not in planned, "a plan for one class is that for another"
+    assert all(one.name in composed for one in records.students(class_id)[:2])
 
 
 async def test_without_a_terminal_the_command_names_the_classes_and_ends_with_a_code_of_its_own(site: Site) -> None:

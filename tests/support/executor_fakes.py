@@ -14,7 +14,18 @@ from headrace_blueprint import expressions
 from headrace_executor import events
 from headrace_executor.errors import LeaseLost
 from headrace_executor.model import ClaimedRun, Priority, RunKind, StepRecord
-from headrace_executor.ports import Found, Passage, Patched, Planned, Routed, Turn
+from headrace_executor.ports import (
+    Found,
+    PageDraft,
+    PageRef,
+    Passage,
+    Patched,
+    Planned,
+    Routed,
+    SavedWorkflow,
+    StoredPage,
+    Turn,
+)
 from headrace_executor.runs.openings import Openings
 from headrace_llm.client import ChatRequest, Completion
 from headrace_llm.usage import ModelUsage, Usage
@@ -312,3 +323,46 @@ class FakeCel:
     async def evaluate(self, expression: str, scope: Mapping[str, Any]) -> Any:
         self.asked.append(expression)
         return expressions.evaluate(expressions.compile_expression(expression), scope)
+
+
+@dataclass
+class FakePages:
+    """Keeps pages of one tenant in memory."""
+
+    drafts: list[PageDraft] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    versions: dict[str, list[StoredPage]] = field(default_factory=dict)
+    by_run: dict[str, PageRef] = field(default_factory=dict)
+
+    async def save(self, run: ClaimedRun, draft: PageDraft) -> PageRef:
+        if self.failures:
+            raise self.failures.pop(0)
+        if run.run_id not in self.by_run:
+            page_id = draft.parent.page_id if draft.parent else f"p{len(self.versions) + 1}"
+            kept = self.versions.setdefault(page_id, [])
+            self.by_run[run.run_id] = PageRef(page_id, len(kept) + 1)
+            kept.append(StoredPage(self.by_run[run.run_id], draft))
+            self.drafts.append(draft)
+        return self.by_run[run.run_id]
+
+    async def load(self, run: ClaimedRun, page_id: str) -> StoredPage | None:
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.versions[page_id][-1] if page_id in self.versions else None
+
+    async def newest(self, run: ClaimedRun) -> StoredPage | None:
+        return list(self.versions.values())[-1][-1] if self.versions else None
+
+
+@dataclass
+class FakeWorkflows:
+    """The tenant's saved blueprints by id, all of the same revision."""
+
+    blueprints: dict[str, Any] = field(default_factory=dict)
+    revision: int = 1
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, tenant_id: str, workflow_id: str) -> SavedWorkflow | None:
+        self.asked.append(workflow_id)
+        known = self.blueprints.get(workflow_id)
+        return None if known is None else SavedWorkflow(workflow_id, self.revision, known)

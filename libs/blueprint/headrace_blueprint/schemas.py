@@ -15,7 +15,7 @@ from referencing.exceptions import Unresolvable
 
 from headrace_blueprint import metaschema, references
 from headrace_blueprint.faults import Fault, pointer
-from headrace_blueprint.shapes import nearest
+from headrace_blueprint.shapes import like, nearest
 
 Path = tuple[str | int, ...]
 
@@ -23,6 +23,8 @@ MAX_VALUES = 2000
 """Most values that the schemas of one document have together."""
 MAX_ARGUMENTS = 2000
 """Most values that the arguments of all tools have together: checking one takes some hundredths of a millisecond."""
+TYPO = 80.0
+"""Percent of likeness from which an argument that an open schema does not name is taken for one that it names."""
 MAX_LIST = 200
 """Longest list in a schema."""
 
@@ -113,6 +115,7 @@ class Arguments:
         try:
             for error in validator.iter_errors(arguments):
                 yield from _argument_faults(error, schema, arguments, at)
+            yield from _typos(schema, arguments, at)
         except (Unresolvable, RecursionError, jsonschema.exceptions.UnknownType, re.error) as error:
             yield Fault(pointer(at), f"the tool's own schema cannot be used ({type(error).__name__})", "mend the tool")
 
@@ -137,6 +140,17 @@ def _unknown(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) 
     for name in arguments:
         if name not in known:
             yield Fault(pointer((*at, name)), f"there is no argument {name[:64]!r} here", nearest(name, known))
+
+
+def _typos(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) -> Iterator[Fault]:
+    """Names that are nearly those of arguments, where the schema leaves open which there are, as MCP servers often do."""
+    if "additionalProperties" in schema or "patternProperties" in schema:
+        return
+    known = properties(schema)
+    left = sorted(known.keys() - arguments.keys())
+    for name in arguments:
+        if name not in known and (meant := like(name, left, TYPO)):
+            yield Fault(pointer((*at, name)), f"there is no argument {name[:64]!r} here", f"did you mean {meant!r}?")
 
 
 def _message(error: jsonschema.ValidationError) -> str:

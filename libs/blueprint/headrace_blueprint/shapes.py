@@ -56,12 +56,17 @@ def _faults(document: Mapping[str, Any], details: Iterable[Mapping[str, Any]]) -
         yield Fault(pointer(path), *_text(detail["type"], detail["msg"], path, parent))
 
 
+def like(name: str, known: Iterable[str], percent: float = ALIKE) -> str | None:
+    """The name that is most like this one, if one is so much like it."""
+    found = process.extractOne(name[:64], list(known), scorer=fuzz.ratio, score_cutoff=percent)
+    return found[0] if found else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names what was probably meant, or what there is."""
     choices = _sorted(frozenset(known))
-    close = process.extractOne(name[:64], choices, scorer=fuzz.ratio, score_cutoff=ALIKE)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if close := like(name, choices):
+        return f"did you mean {close!r}?"
     return "there are: " + ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "") if choices else "there are none"
 
 

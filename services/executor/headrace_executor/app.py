@@ -55,7 +55,13 @@ async def service(
                 return pipeline
             assert parts is not None
             router, planner, rag, cel = parts
-            limits = Limits(notice_s=settings.notice_s)
+            limits = Limits(
+                max_parallel_nodes=settings.max_parallel_nodes,
+                max_parallel_nodes_per_replica=settings.max_parallel_nodes_per_replica,
+                max_run_nodes=settings.max_run_nodes,
+                retry_budget=settings.retry_budget,
+                notice_s=settings.notice_s,
+            )
             return RunPipeline(
                 router=router,
                 planner=planner,

@@ -110,7 +110,7 @@ class KeptPages:
         """A version with what it holds; 0 is the current one. Raises NotFound."""
         found = await self._store.read(tenant_id, _known(page_id), version)
         if found is None:
-            raise not_found()
+            raise not_found(version)
         return shown(*found)
 
     async def output(self, tenant_id: str, page_id: str, version: int, step: str) -> Sequence[bytes]:
@@ -118,7 +118,7 @@ class KeptPages:
         name = step if step in PARTS or step.startswith("node:") else ""
         pieces = await self._store.value(tenant_id, _known(page_id), version, name)
         if pieces is None:
-            raise not_found()
+            raise not_found(version)
         if not pieces:
             raise errors.NotFound(f"the page has no step {step[:200]!r}", reason="STEP_NOT_FOUND")
         return pieces
@@ -154,7 +154,7 @@ class KeptPages:
             text = f"version {restored.current} was made from none; there is nothing to undo"
             raise errors.FailedPrecondition(text, reason="NOTHING_TO_UNDO")
         if not restored.known:
-            raise errors.NotFound(f"the page has no version {version}", reason="PAGE_NOT_FOUND")
+            raise not_found(version)
         found = await self._store.find(tenant_id, known)
         if found is None:
             raise not_found()
@@ -166,9 +166,11 @@ class KeptPages:
             raise not_found()
 
 
-def not_found() -> errors.NotFound:
-    """There is no such page or version, or it is another tenant's."""
-    return errors.NotFound("no such page", reason="PAGE_NOT_FOUND")
+def not_found(version: int = 0) -> errors.NotFound:
+    """There is no such page or version of it, or it is another tenant's."""
+    return errors.NotFound(
+        f"no such page, or no version {version} of it" if version else "no such page", reason="PAGE_NOT_FOUND"
+    )
 
 
 def shown(version: PageVersion, content: PageContent) -> ShownPage:

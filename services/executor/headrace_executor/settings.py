@@ -34,6 +34,14 @@ class Settings(ServiceSettings):
     max_workflows_per_tenant: Count = 1_000
     max_pages_per_tenant: Count = 10_000
     """Pages stay until they are deleted; each has at most 200 versions and 64 MiB."""
+    max_parallel_nodes: Annotated[int, Field(ge=1, le=256)] = 8
+    """Nodes of one run that are worked on at once, items of maps and nodes of flows included."""
+    max_parallel_nodes_per_replica: Annotated[int, Field(ge=1, le=4096)] = 64
+    """The same of all runs of this process."""
+    max_run_nodes: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    """Nodes that a run may begin, items of maps and nodes of flows included."""
+    retry_budget: Annotated[int, Field(ge=0, le=1_000)] = 20
+    """Attempts after the first that one owner of a run makes at all its nodes together."""
     run_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 900
     """A run fails this long after its submission, waiting included."""
     lease_s: Annotated[float, Field(ge=0.5, le=60)] = 4.0

@@ -13,7 +13,7 @@ from headrace_executor.engine import requests
 from headrace_executor.model import Json
 
 INLINE_BYTES = 16 * 1024
-"""Larger documents are checked in a thread: the worst take a third of a second."""
+"""Larger documents are checked in a thread: the worst take a tenth of a second."""
 MAX_THREADS = 2
 """Documents that are checked in threads at once."""
 MAX_WAITING = 64

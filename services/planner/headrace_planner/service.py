@@ -57,7 +57,7 @@ class Planner:
         return plan
 
     def faults(self, data: bytes) -> Sequence[Fault]:
-        """Everything that is wrong with a blueprint. For a hostile document this takes a third of a second of CPU."""
+        """Everything that is wrong with a blueprint."""
         try:
             document = validation.loads(data)
         except InvalidBlueprint as error:

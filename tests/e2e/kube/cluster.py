@@ -89,6 +89,10 @@ class Cluster:
             and "deletionTimestamp" not in pod["metadata"]
         ]  # fmt: skip
 
+    def kill(self, part: str) -> None:
+        """End a part's pod at once, without its drain."""
+        self.kubectl("delete", "pod", self.pods(part)[0]["metadata"]["name"], "--grace-period=0", "--force")
+
     def workloads(self) -> list[str]:
         """`deployment/NAME` and `statefulset/NAME` of everything."""
         return [name for name in self.kubectl("get", "deployments,statefulsets", "-o", "name").split() if name]
@@ -177,3 +181,13 @@ def objects(cluster: Cluster, kinds: Sequence[str]) -> list[str]:
     """Whatever of these kinds belongs to the release, as kind/name."""
     label = f"app.kubernetes.io/instance={cluster.release}"
     return cluster.kubectl("get", ",".join(kinds), "-l", label, "-o", "name", "--ignore-not-found").split()
+
+
+def millicores(quantity: str) -> int:
+    """Of "250m" or "2"."""
+    return int(quantity[:-1]) if quantity.endswith("m") else round(float(quantity) * 1000)
+
+
+def mebibytes(quantity: str) -> int:
+    """Of "512Mi" or "1Gi"."""
+    return int(float(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]])

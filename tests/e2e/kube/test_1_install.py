@@ -1,6 +1,6 @@
 """What `helm install` makes: an answer, within the budget, confined as the chart says."""
 
-from tests.e2e.kube.cluster import Cluster
+from tests.e2e.kube.cluster import Cluster, mebibytes, millicores
 from tests.e2e.suite import Suite
 from tests.support import agui
 
@@ -59,13 +59,3 @@ def test_every_pod_runs_as_nobody_and_writes_nowhere(cluster: Cluster) -> None:
         assert said[0] == "Read-only file system", said
         uid, capabilities, seccomp = said[1].split()
         assert (int(uid) > 0, int(capabilities, 16), seccomp) == (True, 0, "2"), pod["metadata"]["name"]
-
-
-def millicores(quantity: str) -> int:
-    """Of "250m" or "2"."""
-    return int(quantity[:-1]) if quantity.endswith("m") else round(float(quantity) * 1000)
-
-
-def mebibytes(quantity: str) -> int:
-    """Of "512Mi" or "1Gi"."""
-    return int(float(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]])

@@ -16,8 +16,7 @@ RUNS = 6
 
 
 def _kill_an_executor(cluster: Cluster) -> None:
-    pod = cluster.pods("executor")[0]["metadata"]["name"]
-    cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    cluster.kill("executor")
 
 
 def _drain_an_executor(cluster: Cluster) -> None:

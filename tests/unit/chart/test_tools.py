@@ -1,10 +1,13 @@
 """A tools.yaml, what it names, and where its tools may connect: the executors have that, and nobody else."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from headrace_tools.app import open_toolbox
 
-from tests.support import helm
+from tests.support import helm, school
 from tests.support.school import SCHOOL
 
 TOOLS = (SCHOOL / "tools.yaml").read_text()
@@ -38,6 +41,30 @@ def test_the_executors_find_the_file_and_beside_it_what_it_names() -> None:
     data = helm.named(objects, "ConfigMap", "tools")["data"]
     assert data == {"tools.yaml": TOOLS, "openapi.json": SPEC}
     assert yaml.safe_load(data["tools.yaml"])["connectors"]["school"]["spec"] == "./openapi.json"
+
+
+@pytest.mark.parametrize("preset", helm.PRESETS)
+async def test_what_is_mounted_is_a_tools_file_that_the_executor_can_use(preset: str, tmp_path: Path) -> None:
+    for name, text in helm.named(helm.preset(preset, VALUES), "ConfigMap", "tools")["data"].items():
+        (tmp_path / name).write_text(text)
+
+    async with open_toolbox(tmp_path / "tools.yaml", environment={"SCHOOL_TOKEN": school.TOKEN}) as toolbox:
+        assert set(toolbox.tools("anybody")) == set(school.tools())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TOOLS.rstrip(),
+        f"---\r\n{TOOLS}\n\n",
+        f"\n  \n{TOOLS}# {{{{ .Values.logLevel }}}} ${{HOME}} 学校 \t end ",
+        'connectors:\n  a: {description: "a: b # c", base_url: "http://x/%7B"}\n',
+    ],
+)
+def test_no_character_of_a_file_is_changed_on_its_way(text: str) -> None:
+    objects = helm.preset("node", {"executor.tools": text, "executor.toolFiles": {"a-file": text}})
+
+    assert helm.named(objects, "ConfigMap", "tools")["data"] == {"tools.yaml": text, "a-file": text}
 
 
 def test_its_secrets_come_from_secrets_and_stand_in_no_object() -> None:

@@ -231,6 +231,14 @@ def test_an_unknown_field_deep_in_an_argument_has_its_place() -> None:
     assert nested_tool(schema, a={"c": 1}) == ["/nodes/0/args/a"]
 
 
+def test_a_typo_is_found_where_a_schema_leaves_open_which_arguments_there_are() -> None:
+    known = {"type": "object", "properties": {"text": {}, "limit": {}}, "required": ["text"]}
+    assert nested_tool(known, txt="x") == ["/nodes/0/args", "/nodes/0/args/txt"]
+    assert nested_tool(known, text="x", limt=1) == ["/nodes/0/args/limt"]
+    assert nested_tool(known, text="x", texts="y", colour="red") == []
+    assert nested_tool({**known, "additionalProperties": True}, text="x", limt=1) == []
+
+
 def test_a_schema_may_have_a_property_that_is_called_pattern() -> None:
     assert faults(blueprint(compose("x", schema={"properties": {"pattern": {"type": "string"}, "$ref": {}}}))) == {}
 

@@ -32,6 +32,13 @@ def test_a_limit_says_when_to_come_back() -> None:
     assert error.hint == "try again in 7s"
 
 
+def test_what_is_not_there_says_what_is() -> None:
+    body = {"type": "urn:headrace:problem:workflow-not-found", "title": "Not Found", "detail": "there is no workflow 'x'"}
+
+    assert problems.decode(_answer(404, body)).hint == "`headrace workflow list` shows those that there are"
+    assert problems.decode(_answer(404, {"type": "about:blank"})).hint == ""
+
+
 def test_a_long_wait_is_told_in_hours() -> None:
     assert (
         problems.decode(_answer(429, {"title": "Too many requests"}, **{"retry-after": "42233"})).hint

@@ -128,6 +128,29 @@ def test_a_step_that_was_closed_without_being_done_is_not_shown_as_done() -> Non
     ]
 
 
+def test_a_node_that_is_not_to_run_is_told_as_skipped() -> None:
+    skipped = {"type": "CUSTOM", "name": "headrace.skipped", "value": {"step": "node:a"}}
+    begun, ended = ({"type": kind, "stepName": "node:a"} for kind in ("STEP_STARTED", "STEP_FINISHED"))
+    _, pieces = _play(begun, skipped, ended)
+
+    assert pieces == [Piece(Kind.STAGE, "node:a"), Piece(Kind.DONE, "node:a  skipped")]
+
+
+def _called(call: str) -> list[dict[str, Json]]:
+    return [
+        {"type": "TOOL_CALL_START", "toolCallId": call, "toolCallName": "school.marks"},
+        {"type": "TOOL_CALL_ARGS", "toolCallId": call, "delta": "{}"},
+        {"type": "TOOL_CALL_END", "toolCallId": call},
+        {"type": "TOOL_CALL_RESULT", "toolCallId": call, "content": "[]"},
+    ]
+
+
+def test_tool_calls_are_told_but_those_of_a_maps_items() -> None:
+    _, pieces = _play(*_called("r:class"), *_called("r:marks[7]"), *_called("r:marks[7]/inner"))
+
+    assert [piece.text for piece in pieces] == ["school.marks {}", "school.marks → []"]
+
+
 def test_waiting_and_cost_are_told() -> None:
     usage = {"llm_calls": 2, "cached_calls": 1, "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.01}
     queued = {"position": 3, "expected_wait_s": 4.2, "limited_by": "quota"}
@@ -205,13 +228,13 @@ PAGE_STARTED: list[dict[str, Json]] = [
 ]
 
 
-def test_a_slot_begins_with_its_title_also_when_it_had_to_wait_or_was_begun_anew() -> None:
+def test_each_text_of_a_page_begins_with_its_slots_title_or_its_nodes_name() -> None:
     _, pieces = _play(
         *PAGE_STARTED, _start("r:a"), _say("r:a", "one"), _start("r:b:2"), _say("r:b:2", "two"), _end("r:b:2"), _end("r:a"),
         _start("r:c"), _say("r:c", "no slot"), _end("r:c"),
     )  # fmt: skip
 
-    assert _text(pieces) == "\n## First\n\none\n\n## Second\n\ntwo\nno slot\n"
+    assert _text(pieces) == "\n## First\n\none\n\n## Second\n\ntwo\n\n## c\n\nno slot\n"
 
 
 def test_the_items_of_a_map_are_told_when_they_end_and_counted() -> None:

@@ -275,17 +275,20 @@ def test_a_page_is_changed_by_a_sentence_and_the_change_taken_back(edge: FakeEdg
 
 def test_tools_are_listed_with_kind_connector_and_arguments(edge: FakeEdge) -> None:
     schema = {"type": "object", "properties": {"id": {}, "limit": {}}, "required": ["id"]}
+    school = {"name": "school", "protocol": "openapi"}
     edge.skills = [
         {"name": "chat", "kind": "mode", "description": "Answers.", "input_schema": None},
-        {"name": "calculator", "kind": "builtin", "description": "Adds.", "input_schema": schema},
-        {"name": "school.get", "kind": "openapi", "connector": "school", "description": "Reads.", "input_schema": schema},
+        {"name": "calculator", "kind": "tool", "description": "Adds.", "input_schema": schema},
+        {
+            "name": "school.get", "kind": "connector", "connector": school, "description": "Reads.", "input_schema": schema,
+        },
         {"name": "sums", "kind": "workflow", "description": "Saved.", "input_schema": {}},
-    ]
+    ]  # fmt: skip
 
     lines = headrace("tools").stdout.splitlines()[1:]
 
     assert [line.split() for line in lines] == [
-        ["calculator", "builtin", "id", "[limit]", "Adds."],
+        ["calculator", "tool", "id", "[limit]", "Adds."],
         ["school.get", "openapi", "school", "id", "[limit]", "Reads."],
     ]
 

@@ -152,6 +152,12 @@ class TestCompose:
         assert starts == ["r1:a", "r1:a:1.2"]
         assert done.output == answer("Say hi.")
 
+    async def test_the_model_may_be_an_input(self) -> None:
+        models = FakeModels()
+        node = {"id": "a", "kind": "compose", "prompt": "x", "model": "${inputs.model}"}
+        await run(node, inputs={"model": "large"}, models=models)
+        assert [request.model for request in models.requests] == ["large"]
+
     async def test_text_that_a_model_began_anew_is_closed_said_to_be_void_and_goes_on_under_another_id(self) -> None:
         models = Restarting("void ", Restarted("b"), "void too", Restarted("c"), "all of it")
         done, journal = await run(COMPOSE, inputs={"x": "hi"}, models=models)

@@ -19,7 +19,7 @@ from headrace_edge.pages.shapes import Cut, Gap, Items, Json, Question, Quiz, Sc
 from headrace_edge.pages.wording import Wording
 
 _SIGNS = re.compile(r"([\\`*_{}\[\]<>~|&#!$])")
-_MARKER = re.compile(r"^([+\-=]|\d+(?=[.)]))")
+_MARKER = re.compile(r"^([+\-=](?!\d)|\d+(?=[.)](?: |$)))")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _FENCE = re.compile(r"`{3,}")
 _PROBE = "\n\n## end\n"

@@ -9,7 +9,7 @@ import orjson
 from headrace_edge.json_body import depth_exceeds
 
 MAX_COLUMNS = 20
-"""Widest table; a list of objects with more names is shown as JSON."""
+"""Widest table; objects with more names are shown as JSON."""
 MAX_DEPTH = 16
 """Deepest JSON that is indented: each level makes it longer."""
 
@@ -54,7 +54,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A list of flat objects."""
+    """A list of flat objects, or one."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -108,6 +108,8 @@ def of_value(value: Any) -> Shape:
             return Cut(plain(value.get("preview")), size if isinstance(size, int) else 0, step)
         case {"questions": [_, *_] as questions} if all(map(_is_question, questions)):
             return Quiz(plain(value.get("title") or ""), tuple(map(_question, questions)))
+        case dict() if _is_flat(value):
+            return _table([value]) or Json(printed(value))
         case [_, *_] if all(map(_is_flat, value)):
             return _table(value) or Json(printed(value))
         case [_, *_] if all(map(_is_scalar, value)):

@@ -194,7 +194,8 @@ class RunPipeline:
         body = journal.run.body
         plan = requests.compiled(body.get("blueprint"), tools=self._tools(journal))
         inputs = requests.inputs(plan, body.get("inputs"))
-        return answers.paged(await self._execute(journal, plan, inputs, workflow_id=str(body.get("workflow_id") or "")))
+        saved = body.get("workflow") or {}  # where the blueprint came from, when the run was accepted
+        return answers.paged(await self._execute(journal, plan, inputs, workflow_id=str(saved.get("id") or "")))
 
     async def _patch(self, journal: Journal) -> Outcome:
         return answers.paged(await self._changes.requested(journal, requests.patch(journal.run.body)))

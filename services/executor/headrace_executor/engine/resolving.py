@@ -136,6 +136,7 @@ class Resolver:
             outcome = _why(error)
             said = f"it had not answered after {self._deadline_s:g} s" if isinstance(error, TimeoutError) else str(error)
             kept.names, kept.count, kept.note = None, 0, ""
+            said = said.removeprefix(f"{source.tool}: ")
             kept.failure, kept.until = f"the tool {source.tool}: {said}", self._clock() + RETRY_S
             log.warning("entities_unknown", tool=source.tool, kind=source.kind, reason=outcome)
         ENTITY_FETCHES.labels(outcome).inc()

@@ -25,6 +25,8 @@ class Done:
     usage: Usage = field(default_factory=Usage)
     events: Sequence[Event] = ()
     """Committed with the step, before its STEP_FINISHED: a reader has them exactly when the step is done."""
+    only_once: bool = False
+    """Whether it must not be done twice though it cost nothing: the run goes on when it is stored."""
     after: Sequence[Event] = ()
     """Committed with it, behind its STEP_FINISHED."""
     beside: Mapping[str, Json] = field(default_factory=dict)
@@ -34,7 +36,8 @@ class Done:
 async def once(journal: Journal, step: str, action: Callable[[], Awaitable[Done]]) -> Json:
     """Return the recorded output of `step`, or do `action` and record it.
 
-    Only a step that was paid for waits until it is stored: the others may run again if this process dies before.
+    Only a step that was paid for, or changed something outside, waits until it is stored: the others may run again if
+    this process dies before.
     """
     record = journal.steps.get(step)
     if record is not None:
@@ -45,7 +48,7 @@ async def once(journal: Journal, step: str, action: Callable[[], Awaitable[Done]
         last = (*done.events, events.step_finished(step), *done.after)
         for name, value in done.beside.items():  # no await is in between: one flush takes them all
             journal.record(name, value, usage=Usage())
-        if done.usage.models:
+        if done.usage.models or done.only_once:
             await journal.checkpoint(step, done.output, usage=done.usage, events=last)
         else:
             journal.record(step, done.output, usage=done.usage, events=last)

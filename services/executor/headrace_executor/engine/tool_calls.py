@@ -102,7 +102,8 @@ def failure(name: str, error: ToolFailed) -> RunFailed:
     """What a node fails with when its tool has no result: which tool, why, and what to do."""
     code, what, advice = _FAILURES.get(error.reason, _FAILURES["failed"])
     when = f" in {max(1, round(error.retry_after_s))} s" if error.retry_after_s is not None else ""
-    text = f"the tool {name} {what}: {str(error).rstrip('.')}. {advice.format(when=when)}"
+    said = str(error).removeprefix(f"{name}: ").rstrip(".")
+    text = f"the tool {name} {what}: {said}. {advice.format(when=when)}"
     return RunFailed(code, text, retry_after_s=error.retry_after_s)
 
 
@@ -123,9 +124,9 @@ def announce(attempt: Attempt, event_id: str, name: str, arguments: str, *, pare
     attempt.journal.emit(*events.tool_call(event_id, name, shown, parent_message_id=parent))
 
 
-def told(attempt: Attempt, event_id: str, output: Json) -> Event:
-    """What tells readers a call's result."""
-    content = orjson.dumps(page.capped(output, attempt.parts.limits.max_event_bytes)).decode()
+def told(attempt: Attempt, event_id: str, output: Json, *, step: str = "") -> Event:
+    """What tells readers a call's result. `step` has it whole, "" when none has."""
+    content = orjson.dumps(page.capped(output, attempt.parts.limits.max_event_bytes, step)).decode()
     return events.tool_result(event_id, f"{event_id}:result", content)
 
 

@@ -7,7 +7,6 @@ steps of the run: an owner that takes over goes on after them and neither pays f
      └────▶ text without calls: the answer. In the last round no call is allowed.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +22,7 @@ from headrace_executor.engine import tool_calls, wishes
 from headrace_executor.engine.metrics import AGENT_REFUSED, AGENT_ROUNDS
 from headrace_executor.engine.nodes import asking
 from headrace_executor.engine.nodes.attempt import Attempt, Result
+from headrace_executor.engine.scheduler import run_graph
 from headrace_executor.engine.wishes import Turn
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
@@ -152,22 +152,19 @@ class _Loop:
 
     async def _results(self, number: int, turn: Turn, *, room: int) -> Sequence[Message]:
         """The results of a round in the order of its calls, in `room` bytes together."""
-        places = asyncio.Semaphore(self.attempt.parts.limits.max_parallel_tool_calls)
+        at_once = self.attempt.parts.limits.max_parallel_tool_calls
         refusals = [self._refusal(index, call) for index, call in enumerate(turn.calls)]
 
-        async def one(index: int) -> str:
-            async with places:
-                return await self._content(f"{number}.{index}", turn.calls[index], refusals[index])
+        contents = [""] * len(turn.calls)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(index)) for index in range(len(turn.calls))]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        async def one(index: int) -> None:
+            contents[index] = await self._content(f"{number}.{index}", turn.calls[index], refusals[index])
+
+        await run_graph(dict.fromkeys(range(len(turn.calls)), ()), one, max_parallel=at_once)
         shown = []
-        for call, task in zip(turn.calls, tasks, strict=True):
-            size = wishes.size(task.result())
-            content = task.result() if size <= room else wishes.error(NO_ROOM)
+        for call, result in zip(turn.calls, contents, strict=True):
+            size = wishes.size(result)
+            content = result if size <= room else wishes.error(NO_ROOM)
             room -= min(size, room)
             shown.append(Message("tool", content, tool_call_id=call.id))
         return shown

@@ -25,7 +25,7 @@ def request(attempt: Attempt, node: Compose, messages: Sequence[Message]) -> Cha
         messages=messages,
         tenant_id=attempt.run.tenant_id,
         deadline_s=attempt.left_s,
-        model=node.model or "",
+        model=attempt.text(node.model) if node.model else "",
         max_tokens=node.max_tokens,
         schema=node.schema_,
         purpose="compose",

@@ -55,6 +55,8 @@ class Result:
 
     output: Json
     events: Sequence[Event] = ()
+    only_once: bool = False
+    """Whether it changed something outside: the run goes on when it is stored, as after what was paid for."""
 
 
 class Inside(Protocol):

@@ -20,4 +20,5 @@ async def run(attempt: Attempt, node: Data) -> Result:
         output = await tool_calls.make(attempt, entry, arguments, call_id=call_id)
     except ToolFailed as error:
         raise tool_calls.failure(node.tool, error) from error
-    return Result(output, (tool_calls.told(attempt, event_id, output),))
+    told = tool_calls.told(attempt, event_id, output, step=attempt.step)
+    return Result(output, (told,), only_once=not entry.idempotent)

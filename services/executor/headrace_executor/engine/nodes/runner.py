@@ -166,7 +166,7 @@ class NodeRunner:
         NODES.labels(site.node.kind, how).inc()
         told = (*result.events, *self._shown(site, result.output, how))
         after = self._phases.after(site.name) if site.is_top else ()
-        return steps.Done(result.output, bill.usage, told, after, beside)
+        return steps.Done(result.output, bill.usage, told, result.only_once, after, beside)
 
     def _shown(self, site: Site, output: Json, how: str) -> Sequence[Event]:
         """The changes of the page: a map's slots are filled by its items."""
@@ -224,8 +224,8 @@ class NodeRunner:
                 self._journal.emit(events.text_end(attempt.message_id))
                 self._under_way[site.path] = None
             ours = isinstance(error, TimeoutError) and timeout.expired()
-            is_late = isinstance(error, RunFailed) and error.failure.code is FailureCode.DEADLINE
-            if (ours or is_late) and attempt.ends_at >= self._allowance.until:
+            theirs = isinstance(error, RunFailed) and error.failure.code is FailureCode.DEADLINE
+            if (ours or (theirs and attempt.inside is None)) and attempt.ends_at >= self._allowance.until:
                 raise failures.late() from error
             if ours:
                 text = f"it was not done within {attempt.timeout_s:.6g} s; give it a larger timeout_s or less to do."

@@ -1,44 +1,20 @@
 """The commands of docs/operations.md as they stand there: a backup, everything gone, the backup restored."""
 
 import asyncio
-import os
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.kube.cluster import READY_S, TOOLS, Cluster
+from tests.e2e.kube.cluster import Cluster
+from tests.e2e.kube.operations import blocks, shell
 from tests.e2e.suite import Suite
 
 BODY = {"kind": "conversation", "message": "tell me of mills", "mode": "chat"}
-DOCS = Path("docs/operations.md")
-
-
-def commands(section: str) -> list[str]:
-    """The shell blocks of a section."""
-    text = DOCS.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
-    return re.findall(r"```bash\n(.*?)```", text, flags=re.S)
-
-
-def shell(cluster: Cluster, block: str, folder: Path) -> None:
-    """Run a block as a reader would."""
-    env = {**os.environ, "NS": cluster.namespace, "PATH": f"{os.environ['PATH']}{os.pathsep}{TOOLS}"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=READY_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.timeout(900)
 async def test_what_was_backed_up_is_there_after_a_restore(cluster: Cluster, suite: Suite, tmp_path: Path) -> None:
-    backup, restore = commands("Backup and restore")
+    backup, restore = blocks("Backup and restore")
     before = await suite.run(await suite.submit(BODY))
     await asyncio.to_thread(shell, cluster, backup, tmp_path)
     lost = await suite.run(await suite.submit(BODY))
@@ -55,7 +31,7 @@ async def test_what_was_backed_up_is_there_after_a_restore(cluster: Cluster, sui
 async def test_the_databases_password_is_changed_without_losing_a_run(
     cluster: Cluster, suite: Suite, tmp_path: Path
 ) -> None:
-    rotation = next(block for block in commands("Rotation") if "ALTER ROLE" in block)
+    rotation = next(block for block in blocks("Rotation") if "ALTER ROLE" in block)
     before = await suite.run(await suite.submit(BODY))
 
     await asyncio.to_thread(shell, cluster, rotation, tmp_path)
