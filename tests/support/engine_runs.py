@@ -9,7 +9,7 @@ from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.engine.retrying import Sleep
 from headrace_executor.model import Outcome, RunKind
-from headrace_executor.ports import Cel, Models, Rag, SavedWorkflow
+from headrace_executor.ports import Cel, Models, Rag
 
 from tests.support import agui
 from tests.support.executor_fakes import (
@@ -21,23 +21,13 @@ from tests.support.executor_fakes import (
     FakeRag,
     FakeRouter,
     FakeSessions,
+    FakeWorkflows,
     claimed,
     no_sleep,
 )
 from tests.support.toolbox import FakeToolbox
 
 Json = Any
-
-
-@dataclass(frozen=True)
-class FakeWorkflows:
-    """Blueprints by the ids of saved workflows."""
-
-    saved: Mapping[str, Json] = field(default_factory=dict)
-
-    async def get(self, tenant_id: str, workflow_id: str) -> SavedWorkflow | None:
-        found = self.saved.get(workflow_id)
-        return None if found is None else SavedWorkflow(workflow_id, 1, found)
 
 
 @dataclass

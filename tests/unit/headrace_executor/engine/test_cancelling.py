@@ -15,8 +15,8 @@ from headrace_tools.errors import ToolFailed
 from prometheus_client import REGISTRY
 
 from tests.support import agui
-from tests.support.engine_runs import FakeWorkflows, PageRun
-from tests.support.executor_fakes import FakeRag
+from tests.support.engine_runs import PageRun
+from tests.support.executor_fakes import FakeRag, FakeWorkflows
 from tests.support.toolbox import FakeToolbox, tool
 
 Json = Any

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine_runs import FakeWorkflows, PageRun
-from tests.support.executor_fakes import FakeModels, FakeRag, answer
+from tests.support.engine_runs import PageRun
+from tests.support.executor_fakes import FakeModels, FakeRag, FakeWorkflows, answer
 
 Json = Any
 
