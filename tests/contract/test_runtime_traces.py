@@ -21,7 +21,7 @@ def python(code: str, *arguments: str, timeout_s: float = PROCESS_S) -> subproce
 
 
 def test_without_an_endpoint_nothing_that_exports_is_imported() -> None:
-    # Last the executor: its Redis client imports the SDK's metrics, which are none of ours.
+    # Last the executor and the planner: their Redis client imports the SDK's metrics, which are none of ours.
     code = """
         import sys
         from headrace_runtime import telemetry
