@@ -49,19 +49,19 @@ def _step_finished(event: Mapping[str, Json], view: View, now_s: float) -> tuple
     return dataclasses.replace(view, started=rest, items=_counted(view, name, cut=cut)), (piece,)
 
 
-def _counted(view: View, step: str, *, cut: bool) -> Mapping[str, tuple[int, int]]:
+def _counted(view: View, step: str, *, cut: bool) -> Mapping[str, tuple[frozenset[str], frozenset[str]]]:
     match = _ITEM.fullmatch(step)
     if match is None:
         return view.items
-    done, failed = view.items.get(match["map"], (0, 0))
-    return {**view.items, match["map"]: (done, failed + 1) if cut else (done + 1, failed)}
+    done, failed = view.items.get(match["map"], (frozenset(), frozenset()))
+    return {**view.items, match["map"]: (done - {step}, failed | {step}) if cut else (done | {step}, failed - {step})}
 
 
 def _items(view: View, step: str) -> str:
     """What became of a map's items."""
     if step not in view.items:
         return ""
-    done, failed = view.items[step]
+    done, failed = map(len, view.items[step])
     return f"{done} of {done + failed} items" if failed else f"{done} item{'' if done == 1 else 's'}"
 
 

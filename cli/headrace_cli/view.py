@@ -48,8 +48,8 @@ class View:
     session_id: str = ""
     started: Mapping[str, float] = field(default_factory=dict)
     """Open steps and when they were opened, seconds of the caller's clock."""
-    items: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """By map step, how many of its items are done and how many are not."""
+    items: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    """By map step, its items' steps that are done, and those that were cut off or left gaps."""
     gaps: frozenset[str] = frozenset()
     """Steps that failed and were not needed."""
     skipped: frozenset[str] = frozenset()

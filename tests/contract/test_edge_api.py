@@ -112,6 +112,24 @@ async def test_a_workflow_is_planned(edge: Suite) -> None:
     assert run.body == {"prompt": "compare", "sources": ["contracts"]}
 
 
+async def test_a_workflow_that_cannot_be_planned_before_something_is_answered_asks_back(edge: Suite) -> None:
+    asked = {"id": "r:0", "reason": "clarification", "message": "Which?", "responseSchema": {"enum": ["a", "b"]}}
+    edge.executor.script = lambda run: run.finish({"reply": "Which?", "blueprint": None, "interrupts": [asked]})
+    session_id = (await edge.client.post("/api/sessions", json={})).json()["session_id"]
+    response = await edge.client.post("/api/workflow/generate", json={"prompt": "on 3B", "session_id": session_id})
+    answer = response.json()
+    assert (response.status_code, answer["blueprint"], answer["interrupts"]) == (200, {}, [asked])
+    assert answer["session_id"] == session_id
+
+    edge.executor.script = lambda run: run.finish({"blueprint": {"version": 1}, "inputs": {"message": "on 3B"}})
+    resume = [{"interrupt_id": "r:0", "status": "resolved", "payload": "b"}]
+    body = {"session_id": session_id, "resume": resume}
+    assert (await edge.client.post("/api/workflow/generate", json=body)).json()["inputs"] == {"message": "on 3B"}
+    assert list(edge.executor.runs.values())[-1].body == {"resume": resume}
+    for wrong in ({}, {"resume": resume}):
+        assert (await edge.client.post("/api/workflow/generate", json=wrong)).status_code == 422
+
+
 async def test_a_task_is_taken_on_read_waited_for_listed_and_cancelled(edge: Suite) -> None:
     accepted = await edge.client.post("/api/tasks", json={"kind": "page", **PAGE})
     assert accepted.status_code == 202

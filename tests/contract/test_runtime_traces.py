@@ -21,20 +21,20 @@ def python(code: str, *arguments: str, timeout_s: float = PROCESS_S) -> subproce
 
 
 def test_without_an_endpoint_nothing_that_exports_is_imported() -> None:
-    # Last the executor: its Redis client imports the SDK's metrics, which are none of ours.
+    # Last the executor and the planner: their Redis client imports the SDK's metrics, which are none of ours.
     code = """
         import sys
         from headrace_runtime import telemetry
         def loaded(*parts):
             return sorted(name for name in sys.modules if name.startswith(parts))
-        import headrace_edge.server, headrace_planner.app, headrace_rag.app, headrace_router.app
+        import headrace_edge.server, headrace_rag.app, headrace_router.app
         telemetry.configure("test", "")
         telemetry.flush()
         assert not telemetry.enabled()
         assert not telemetry.client_interceptors()
         assert not telemetry.server_interceptors()
         print(*loaded("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.instrumentation"))
-        import headrace_executor.app
+        import headrace_executor.app, headrace_planner.app
         print(*loaded("opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.instrumentation"))
     """
     done = python(code)

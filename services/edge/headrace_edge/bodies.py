@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -71,7 +71,25 @@ class ResumeEntry(Body):
     payload: Any = Field(None, description="The answer, as the interrupt's `responseSchema` has it.")
 
 
-class ConversationBody(RunBody):
+class ResumingBody(RunBody):
+    """What a run is made from that may answer what was asked back."""
+
+    resume: list[ResumeEntry] | None = Field(
+        None, min_length=1, max_length=MAX_RESUMED, description="Answers to what an earlier run of the session asked back."
+    )
+
+    @model_validator(mode="after")
+    def _knows_the_session(self) -> Self:
+        if self.resume is not None and self.session_id is None:
+            raise ValueError("resume needs the session_id of the run that asked back")
+        return self
+
+    def answers(self) -> dict[str, Any]:
+        """`resume` as the run's body has it, when it is there."""
+        return {} if self.resume is None else {"resume": [one.model_dump() for one in self.resume]}
+
+
+class ConversationBody(ResumingBody):
     """A message to be answered, or the answers to what was asked back."""
 
     model_config = ConfigDict(
@@ -79,9 +97,6 @@ class ConversationBody(RunBody):
     )
 
     message: Text | None = Field(None, description="The user's text; may be absent beside `resume`.")
-    resume: list[ResumeEntry] | None = Field(
-        None, min_length=1, max_length=MAX_RESUMED, description="Answers to what an earlier run of the session asked back."
-    )
     mode: Mode = Field("auto", description="What the message wants, if known.")
     model: Identifier | None = Field(None, description="A model of GET /v1/models; absent means the default.")
     workspace: Workspace | None = Field(None, description="The documents to answer from; absent means `default`.")
@@ -92,17 +107,12 @@ class ConversationBody(RunBody):
     def _says_something(self) -> "ConversationBody":
         if self.message is None and self.resume is None:
             raise ValueError("give a message, or resume with the answers to what was asked back")
-        if self.resume is not None and self.session_id is None:
-            raise ValueError("resume needs the session_id of the run that asked back")
         return self
 
     def value(self) -> dict[str, Any]:
         """The run's body but for `execute`."""
         fields = {"message", "mode", "model", "workspace", "tools", "metadata"}
-        value = self.model_dump(include=fields, exclude_none=True)
-        if self.resume is not None:
-            value["resume"] = [one.model_dump() for one in self.resume]
-        return value
+        return {**self.model_dump(include=fields, exclude_none=True), **self.answers()}
 
     def run_body(self, *, execute: bool) -> bytes:
         """The run's body; without `execute` a build is planned and not run."""
@@ -135,18 +145,25 @@ def history(turns: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"role": role, "text": text[:MAX_TURN_CHARACTERS]} for role, text in said[-MAX_TURNS:]]
 
 
-class WorkflowBody(RunBody):
-    """A prompt to be planned."""
+class WorkflowBody(ResumingBody):
+    """A prompt to be planned, or the answers to what was asked back about one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Compare the two contracts and list the risks."}]})
 
-    prompt: Text = Field(description="What the workflow should do.")
+    prompt: Text | None = Field(None, description="What the workflow should do; may be absent beside `resume`.")
     tools: ToolNames = None
     sources: list[Identifier] | None = Field(None, max_length=64, description="Workspaces or titles to use.")
 
+    @model_validator(mode="after")
+    def _says_something(self) -> "WorkflowBody":
+        if self.prompt is None and self.resume is None:
+            raise ValueError("give a prompt, or resume with the answers to what was asked back")
+        return self
+
     def run_body(self, *, execute: bool) -> bytes:
         """The run's body; a plan is never executed here."""
-        return orjson.dumps(self.model_dump(include={"prompt", "tools", "sources"}, exclude_none=True))
+        asked = self.model_dump(include={"prompt", "tools", "sources"}, exclude_none=True)
+        return orjson.dumps({**asked, **self.answers()})
 
 
 class SessionBody(Body):

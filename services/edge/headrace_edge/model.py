@@ -136,9 +136,16 @@ class WorkflowAnswer(Answer):
     """A planned workflow."""
 
     run_id: str
-    blueprint: dict[str, Any]
+    session_id: str
+    blueprint: dict[str, Any] = Field(description="Empty when something must be asked back.")
+    inputs: dict[str, Any] = Field(
+        description="What the prompt gives it to run with: the message, and the records that it names."
+    )
     warnings: list[str]
     origin: str | None = Field(None, description="builtin, model, repaired, template, request or reused.")
+    interrupts: list[dict[str, Any]] = Field(
+        default_factory=list, description="What it asks back: `id`, `message`, `responseSchema`; answer with `resume`."
+    )
     usage: Usage
 
 

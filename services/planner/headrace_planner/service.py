@@ -100,9 +100,16 @@ class Planner:
             return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
         if blueprint is None:
             log.info("draft_given_up", repairs=drafting.repairs)
-            warnings = (*warnings, f"this is the template plan: {drafting.repairs} repairs of the model's did not help")
+            warnings = (
+                *warnings,
+                f"this is the template plan: the model's is not valid after {_repairs(drafting.repairs)}",
+            )
             return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
         if drafting.repairs:
-            warnings = (*warnings, f"the model's plan was repaired {drafting.repairs} times")
+            warnings = (*warnings, f"the model's plan needed {_repairs(drafting.repairs)}")
             return Plan(blueprint, Origin.REPAIRED, warnings, drafting.usage)
         return Plan(blueprint, Origin.MODEL, warnings, drafting.usage)
+
+
+def _repairs(count: int) -> str:
+    return "one repair" if count == 1 else f"{count} repairs"

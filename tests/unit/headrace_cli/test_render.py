@@ -237,6 +237,13 @@ def test_each_text_of_a_page_begins_with_its_slots_title_or_its_nodes_name() -> 
     assert _text(pieces) == "\n## First\n\none\n\n## Second\n\ntwo\n\n## c\n\nno slot\n"
 
 
+def test_an_item_that_was_cut_off_and_done_later_is_one_item() -> None:
+    cut = {"type": "STEP_FINISHED", "stepName": "node:m[0]", "metadata": {"done": False}}
+    _, pieces = _play(cut, *({"type": "STEP_FINISHED", "stepName": step} for step in ("node:m[0]", "node:m[1]", "node:m")))
+
+    assert pieces[-1].text.endswith("2 items")
+
+
 def test_the_items_of_a_map_are_told_when_they_end_and_counted() -> None:
     steps = [f"node:m[{at}]" for at in range(3)]
     _, pieces = _play(

@@ -197,7 +197,12 @@ async def test_the_callers_own_blueprint_is_not_planned() -> None:
 async def test_a_workflow_is_planned_only() -> None:
     world = World(BUILD)
     outcome, journal = await world.run({"prompt": "a report", "sources": ["w"]}, kind=RunKind.WORKFLOW)
-    assert outcome.output == {"blueprint": BUILD, "origin": "builtin", "warnings": ["a warning"]}
+    assert outcome.output == {
+        "blueprint": BUILD,
+        "origin": "builtin",
+        "warnings": ["a warning"],
+        "inputs": {"message": "a report"},
+    }
     assert outcome.reply is None
     assert steps(journal) == ["plan"]
     assert world.planner.calls[0]["sources"] == ("w",)

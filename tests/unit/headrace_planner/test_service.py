@@ -79,7 +79,7 @@ async def test_faults_go_back_to_the_model_and_usage_adds_up() -> None:
     models = ScriptedModels([text(BAD), text(GOOD)])
     made = await plan(models)
     assert made.origin is Origin.REPAIRED
-    assert made.warnings == ("the model's plan was repaired 1 times",)
+    assert made.warnings == ("the model's plan needed one repair",)
     assert made.usage.total.llm_calls == 2
     assert "there is no node 'nowhere'" in models.requests[1].messages[-1].content
     assert models.requests[1].messages[-2].content == text(BAD)
@@ -218,7 +218,7 @@ async def test_the_same_request_is_planned_once_and_its_plan_says_so() -> None:
     again = await planner(models, kept).plan(Request("acme", Intent.BUILD, " Rivers ", tools=("time", "y")), budget_s=20)
     assert (first.origin, again.origin) == (Origin.REPAIRED, Origin.REUSED)
     assert again.blueprint == first.blueprint
-    assert again.warnings == ("there is no tool 'y'; it was left out", "the model's plan was repaired 1 times")
+    assert again.warnings == ("there is no tool 'y'; it was left out", "the model's plan needed one repair")
     assert (len(models.requests), again.usage) == (2, Usage())
 
 

@@ -83,7 +83,10 @@ async def converse_streaming(
 async def generate_workflow(
     body: WorkflowBody, request: Request, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None
 ) -> Any:
-    """Turn a prompt into a blueprint, without running it."""
+    """Turn a prompt into a blueprint, without running it.
+
+    When something must be asked back, there is no blueprint, and `interrupts` says how to `resume`.
+    """
     run, _ = await submit(
         edge, caller, body, kind="workflow", execute=False, idempotency_key=idempotency_key, priority="interactive"
     )
@@ -94,9 +97,12 @@ async def generate_workflow(
     output = _object(done)
     return {
         "run_id": done.run_id,
+        "session_id": done.session_id,
         "blueprint": output.get("blueprint") or {},
+        "inputs": output.get("inputs") or {},
         "warnings": output.get("warnings") or [],
         "origin": output.get("origin"),
+        "interrupts": output.get("interrupts") or [],
         "usage": done.usage,
     }
 

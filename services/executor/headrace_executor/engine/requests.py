@@ -47,6 +47,11 @@ class Conversation:
     """Earlier messages as the caller has them; without any, the session's hold."""
 
 
+def given(request: Conversation, *, history: str, entities: Mapping[str, Json]) -> dict[str, Json]:
+    """What a conversation gives the inputs of its plan."""
+    return {"message": request.message, "history": history, "workspace": request.workspace, "entities": entities}
+
+
 def conversation(body: Body, *, mode: str = "", message: str = "message") -> Conversation:
     """Read a conversation; `mode` overrides the body's and `message` names the field with the text."""
     return Conversation(
