@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace_executor.engine import requests
+from headrace_executor.engine import catalog, requests
 from headrace_executor.engine.execution import NOTHING, Executed, Start, execute
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
@@ -22,6 +22,7 @@ from tests.support.executor_fakes import (
     claimed,
     no_sleep,
 )
+from tests.support.toolbox import FakeToolbox
 
 Json = Any
 
@@ -47,6 +48,7 @@ class World:
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of the claimed run."""
     sleep: Any = no_sleep
+    toolbox: FakeToolbox = field(default_factory=FakeToolbox)
     journal: FakeJournal = field(init=False)
 
     def parts(self) -> Parts:
@@ -57,6 +59,7 @@ class World:
             lambda: NOW,
             self.limits,
             self.sleep,
+            self.toolbox,
             workflows=self.workflows,
             jitter=lambda: 1.0,
         )
@@ -65,7 +68,7 @@ class World:
         """Run it as the next owner; whatever the end, the log is what readers have then."""
         self.owner += 1
         self.journal = FakeJournal(claimed({}, attempt=self.owner, **self.changes), log=self.log, **crash)
-        plan = requests.compiled(document)
+        plan = requests.compiled(document, tools=catalog.schemas(self.toolbox, "t1"))
         try:
             done = await execute(self.journal, plan, inputs=inputs or {}, parts=self.parts(), start=start)
         except RunFailed:
