@@ -143,7 +143,7 @@ async def test_a_plan_calls_the_callers_tools_for_the_records_that_were_found(
     stub: planner_pb2_grpc.PlannerServiceAsyncStub, models: ScriptedModels
 ) -> None:
     models.otherwise = orjson.dumps(REPORT).decode()
-    records = [planner_pb2.Entity(kind="class", id=b"7", name="Class 3B", text="3B")] * 2
+    records = [planner_pb2.Entity(kind="class", id=b"7", name="Class 3B", text="3B")]
     broken = planner_pb2.ToolSpec(name="a.broken", input_schema=b'{"type": 3}')
     away = planner_pb2.ToolSpec(name="a.away", input_schema=b'{"$ref":"http://example.com/x.json"}')
     answer = await plan(stub, intent=router_pb2.INTENT_BUILD, tool_specs=[GRADES, broken, away], entities=records)
@@ -151,11 +151,25 @@ async def test_a_plan_calls_the_callers_tools_for_the_records_that_were_found(
     assert [warning.split(";")[0] for warning in answer.warnings] == [
         "the arguments of the tool 'a.broken' have no valid JSON Schema",
         "the arguments of the tool 'a.away' have no valid JSON Schema",
-        "a plan reads one class: '3B' was left out",
     ]
     declared = orjson.loads(answer.blueprint)["inputs"]["properties"]["entities"]
     assert declared["properties"]["class"]["properties"]["id"] == {"type": "integer"}
     assert b"Class 3B" not in answer.blueprint
+
+
+async def test_further_records_of_a_kind_are_read_from_their_list(
+    stub: planner_pb2_grpc.PlannerServiceAsyncStub, models: ScriptedModels
+) -> None:
+    both = "Compare ${inputs.entities.class.name} and ${inputs.entities.class_all[1].name}"
+    nodes = [{"id": "text", "kind": "compose", "title": "Text", "prompt": both}]
+    models.otherwise = orjson.dumps({"name": "Comparison", "nodes": nodes}).decode()
+    records = [planner_pb2.Entity(kind="class", id=b"7", name=name, text=name) for name in ("3A", "3B")]
+    answer = await plan(stub, intent=router_pb2.INTENT_BUILD, entities=records)
+    assert answer.origin == planner_pb2.ORIGIN_MODEL, answer.warnings
+    declared = orjson.loads(answer.blueprint)["inputs"]["properties"]["entities"]
+    assert declared["required"] == ["class", "class_all"]
+    assert declared["properties"]["class_all"]["minItems"] == 2
+    assert "${inputs.entities.class_all[1].id}" in models.requests[0].messages[-1].content
 
 
 async def test_of_two_hundred_tools_the_model_is_told_those_that_the_message_speaks_of(

@@ -1,5 +1,6 @@
 """Protobuf to the planner's nouns and back. What is wrong with a request is said at once, with every field."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -56,7 +57,6 @@ _ORIGINS = {
 def decode_plan(request: planner_pb2.PlanRequest) -> Request:
     """Check a request for a plan. Raises `InvalidArgument` with every violation."""
     tools, warnings = _tools(request.tool_specs)
-    entities, repeated = _entities(request.entities)
     _refuse([*_text("message", request.message), *_plan_violations(request)])
     return Request(
         tenant_id=request.tenant_id,
@@ -66,10 +66,10 @@ def decode_plan(request: planner_pb2.PlanRequest) -> Request:
         model=request.model,
         tools=tuple(request.tools),
         tool_specs=tools,
-        entities=entities,
+        entities=_entities(request.entities),
         sources=tuple(request.sources),
         history=tuple(Turn(turn.role, turn.text) for turn in request.history),
-        warnings=(*warnings, *repeated),
+        warnings=tuple(warnings),
         context=CallContext.from_proto(request.context),
     )
 
@@ -194,16 +194,14 @@ def _schema(data: bytes) -> Mapping[str, Any] | None:
     return schema if isinstance(schema, dict) and b'"$ref"' not in data and b'"$dynamicRef"' not in data else None
 
 
-def _entities(entities: Sequence[planner_pb2.Entity]) -> tuple[tuple[Entity, ...], tuple[str, ...]]:
-    """One entity of a kind, and a warning for each further one."""
-    found: dict[str, Entity] = {}
-    warnings = []
+def _entities(entities: Sequence[planner_pb2.Entity]) -> tuple[Entity, ...]:
+    """The records, each with its place among those of its kind."""
+    places: Counter[str] = Counter()
+    found = []
     for one in entities:
-        if one.kind in found:
-            warnings.append(f"a plan reads one {one.kind[:64]}: {one.text[:64]!r} was left out")
-        else:
-            found[one.kind] = Entity(one.kind, _id_type(one.id) or "string", one.text)
-    return tuple(found.values()), tuple(warnings)
+        found.append(Entity(one.kind, _id_type(one.id) or "string", one.text, places[one.kind]))
+        places[one.kind] += 1
+    return tuple(found)
 
 
 def _id_type(data: bytes) -> Any:

@@ -40,7 +40,7 @@ def faults(draft: Mapping[str, Any], entities: Sequence[Entity]) -> list[Fault]:
     """What is wrong with a draft beyond its schema and its blueprint."""
     if not any(_writes(node) for node in draft["nodes"]):
         return [Fault("/nodes", "no node writes anything", "add a compose node for each section")]
-    return list(_entity_faults(draft, {entity.kind for entity in entities}))
+    return list(_entity_faults(draft, entities))
 
 
 def blueprint(draft: Mapping[str, Any], template: Mapping[str, Any], entities: Sequence[Entity] = ()) -> Blueprint:
@@ -62,14 +62,16 @@ def inputs(schema: Mapping[str, Any], entities: Sequence[Entity]) -> Mapping[str
     """The inputs' schema with the records that the plan reads."""
     if not entities:
         return schema
-    records = {
-        entity.kind: {
+    records: dict[str, Any] = {}
+    for entity in entities:
+        record = {
             "type": "object",
             "properties": {"id": {"type": entity.id_type}, "name": {"type": "string"}},
             "required": ["id", "name"],
         }
-        for entity in entities
-    }
+        records.setdefault(entity.kind, record)
+        if entity.place:
+            records[f"{entity.kind}_all"] = {"type": "array", "items": record, "minItems": entity.place + 1}
     known = {"type": "object", "properties": records, "required": list(records)}
     required = [*schema.get("required", ()), "entities"]
     return {**schema, "properties": {**schema["properties"], "entities": known}, "required": required}
@@ -129,7 +131,9 @@ def _told(prompt: str) -> str:
     return prompt if "${" in prompt else prompt + REQUEST
 
 
-def _entity_faults(draft: Mapping[str, Any], kinds: set[str]) -> Iterator[Fault]:
+def _entity_faults(draft: Mapping[str, Any], entities: Sequence[Entity]) -> Iterator[Fault]:
+    named = {f"${{{entity.path}.{field}}}" for entity in entities for field in ENTITY_FIELDS}
+    lists = {f"${{inputs.entities.{entity.kind}_all}}" for entity in entities if entity.place}
     for path, text in references.strings(draft):
         try:
             found = list(references.in_text(text))
@@ -138,7 +142,6 @@ def _entity_faults(draft: Mapping[str, Any], kinds: set[str]) -> Iterator[Fault]
         for reference in found:
             if reference.root != "inputs" or reference.steps[:1] != ("entities",):
                 continue
-            kind, field = (*map(str, reference.steps[1:3]), "", "")[:2]
-            if kind not in kinds or field not in ENTITY_FIELDS:
-                known = ", ".join(f"${{inputs.entities.{name}.{one}}}" for name in sorted(kinds) for one in ("id", "name"))
+            if str(reference) not in named | lists:
+                known = ", ".join(sorted(named | lists))
                 yield Fault(pointer(path), f"{reference} refers to no record", f"there are: {known}" if known else "")

@@ -60,10 +60,16 @@ class Entity:
     """A record that a name in the message stands for. What it is called is not told: a plan reads that when it runs."""
 
     kind: str
-    """`${inputs.entities.KIND.id}` and `.name` are the record's."""
     id_type: Literal["string", "integer", "number"]
     text: str
     """As the message writes it."""
+    place: int = 0
+    """Among the records of its kind, in the order of the message."""
+
+    @property
+    def path(self) -> str:
+        """How a plan names the record: `${PATH.id}` and `${PATH.name}`."""
+        return f"inputs.entities.{self.kind}" + (f"_all[{self.place}]" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,7 @@ def _records(request: Request) -> str:
     """The records that the request speaks of, as a plan names them."""
     if not request.entities:
         return ""
-    lines = [
-        f"- ${{inputs.entities.{one.kind}.id}} and ${{inputs.entities.{one.kind}.name}}: {one.text[:MAX_ENTITY_CHARS]!r}"
-        for one in request.entities
-    ]
+    lines = [f"- ${{{one.path}.id}} and ${{{one.path}.name}}: {one.text[:MAX_ENTITY_CHARS]!r}" for one in request.entities]
     return (
         "Records that the request speaks of; write these references, never an id or a name:\n" + "\n".join(lines) + "\n\n"
     )

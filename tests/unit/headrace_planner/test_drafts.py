@@ -116,6 +116,14 @@ def test_a_record_that_is_not_there_is_a_fault_with_what_is(reference: str) -> N
     assert "${inputs.entities.class.id}" in fault.hint
 
 
+def test_a_record_beyond_those_of_its_kind_is_a_fault() -> None:
+    two = [CLASS, Entity("class", "integer", "3C", 1)]
+    for known in ("class_all", "class_all[1].id", "class.name"):
+        assert drafts.faults(draft({**TEXT, "prompt": f"${{inputs.entities.{known}}}"}), two) == []
+    for unknown in ("class_all[2].id", "class_all[0]", "pupil_all"):
+        assert len(drafts.faults(draft({**TEXT, "prompt": f"${{inputs.entities.{unknown}}}"}), two)) == 1
+
+
 def test_a_known_record_is_no_fault() -> None:
     assert (
         drafts.faults(draft({**TEXT, "prompt": "${inputs.entities.class.id} ${inputs.entities.class.name}"}), [CLASS]) == []
