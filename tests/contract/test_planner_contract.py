@@ -251,13 +251,14 @@ async def test_a_model_says_what_else_changes(
     assert answer.usage.llm_calls == 1
 
 
-async def test_a_sentence_that_concerns_no_slot_is_a_failed_precondition(
+async def test_a_sentence_that_concerns_no_slot_is_an_answer_with_what_it_cost(
     stub: planner_pb2_grpc.PlannerServiceAsyncStub, models: ScriptedModels
 ) -> None:
-    models.otherwise = llm_errors.ProviderUnavailable("away")
-    with pytest.raises(errors.FailedPrecondition, match="Summary, Outlook") as caught:
-        await patch(stub, instruction="hmm")
-    assert caught.value.reason == "PATCH_UNCLEAR"
+    models.otherwise = orjson.dumps({"rewrite": [], "remove": [], "add": [], "inputs": {}}).decode()
+    answer = await patch(stub, instruction="hmm")
+    assert "Summary, Outlook" in answer.unclear
+    assert (answer.blueprint, list(answer.nodes)) == (b"", [])
+    assert answer.usage.llm_calls > 0
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,11 @@ class Patched:
     rewritten: tuple[str, ...]
     """Slots whose earlier text is shown to the model that writes them anew."""
     origin: str
-    """model, repaired or template."""
+    """model, repaired, template or builtin."""
     warnings: tuple[str, ...]
     usage: Usage
+    unclear: str = ""
+    """Why nobody could tell what the sentence concerns; then only `usage` says anything beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from headrace_llm.call_context import CallContext
 from headrace_runtime.errors import InvalidArgument, Violation
 
 from headrace_planner import toolbox
+from headrace_planner.errors import PatchUnclear
 from headrace_planner.model import (
     MAX_ENTITIES,
     MAX_MESSAGE_CHARS,
@@ -126,6 +127,11 @@ def encode_patch(patch: Patch) -> planner_pb2.PatchResponse:
         warnings=patch.warnings,
         usage=patch.usage.to_proto(),
     )
+
+
+def encode_unclear(error: PatchUnclear) -> planner_pb2.PatchResponse:
+    """The wire form of a sentence that concerns no slot."""
+    return planner_pb2.PatchResponse(unclear=str(error), usage=error.usage.to_proto())
 
 
 def _refuse(violations: Sequence[Violation]) -> None:

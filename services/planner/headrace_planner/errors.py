@@ -1,11 +1,12 @@
 """What can go wrong with planning.
 
 DraftFailed        no model wrote a plan: quota, absence, deadline, refusal. A caller never sees it: the template answers.
+PatchUnclear       a sentence concerns no slot. The servicer answers with it, since it may have cost something.
 FailedPrecondition (headrace_runtime.errors)
-├── PatchUnclear   the sentence concerns no slot
 └── PatchTooLong   a prompt has no room for another change
 """
 
+from headrace_llm.usage import Usage
 from headrace_runtime import errors
 
 
@@ -20,10 +21,13 @@ class DraftFailed(Exception):
         """For the reader of the plan's warnings."""
 
 
-class PatchUnclear(errors.FailedPrecondition):
+class PatchUnclear(Exception):
     """Nobody could tell which slot a sentence concerns."""
 
-    default_reason = "PATCH_UNCLEAR"
+    def __init__(self, message: str, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage
+        """What a model cost that could not tell either."""
 
 
 class PatchTooLong(errors.FailedPrecondition):

@@ -8,6 +8,7 @@ import grpc
 from headrace.planner.v1 import planner_pb2, planner_pb2_grpc
 
 from headrace_planner import codec
+from headrace_planner.errors import PatchUnclear
 from headrace_planner.patching.service import Patcher
 from headrace_planner.service import Planner
 
@@ -37,9 +38,12 @@ class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
     async def Patch(  # noqa: N802 - the contract's name
         self, request: planner_pb2.PatchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> planner_pb2.PatchResponse:
-        """Change a page's blueprint. Raises `InvalidArgument`, `PatchUnclear` and `PatchTooLong`."""
+        """Change a page's blueprint. Raises `InvalidArgument` and `PatchTooLong`."""
         asked = await self._read(codec.decode_patch, request, size=request.ByteSize())
-        return codec.encode_patch(await self._patcher.patch(asked, budget_s=context.time_remaining()))
+        try:
+            return codec.encode_patch(await self._patcher.patch(asked, budget_s=context.time_remaining()))
+        except PatchUnclear as error:
+            return codec.encode_unclear(error)
 
     async def Validate(  # noqa: N802 - the contract's name
         self, request: planner_pb2.ValidateRequest, context: grpc.aio.ServicerContext[Any, Any]

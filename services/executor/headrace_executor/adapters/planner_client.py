@@ -94,6 +94,8 @@ class PlannerClient:
             context=run.call_context.to_proto(),
         )
         answer = await channels.unary(self._stub.Patch, request, timeout_s=self._attempt_s, wait_for_ready=True)
+        if answer.unclear:
+            return Patched(None, None, (), (), "", (), Usage.from_proto(answer.usage), unclear=answer.unclear)
         return Patched(
             _loaded(answer.blueprint),
             _loaded(answer.inputs),

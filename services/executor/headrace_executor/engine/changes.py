@@ -11,6 +11,7 @@ from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.engine.patching import Base
 from headrace_executor.engine.requests import Conversation, Patch
 from headrace_executor.engine.steps import Done, once
+from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_executor.ports import Journal, Patched, Planner
 
@@ -89,6 +90,9 @@ class Changes:
         page = await base()
         requests.compiled(page.blueprint, tools=tools)
         patched = await self._patched(journal, page, instruction, model)
+        if patched.unclear:
+            journal.spent(patched.usage)
+            raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"The page was not changed: {patched.unclear}.")
         plan = requests.compiled(patched.blueprint, tools=tools)
         requests.inputs(plan, patched.inputs)
         return patching.done(plan, page, patched)

@@ -84,7 +84,7 @@ def _by_names(request: PatchRequest, why: str, usage: Usage) -> Patch:
     slots = naming.named(request.instruction, layout)
     if not slots:
         titles = ", ".join(slot.title for slot in layout[:MAX_TITLES]) + (", …" if len(layout) > MAX_TITLES else "")
-        raise PatchUnclear(f"it is not clear which slot the change concerns ({why}); name one of: {titles}")
+        raise PatchUnclear(f"it is not clear which slot the change concerns ({why}); name one of: {titles}", usage)
     warnings = (*request.warnings, f"the slots that the sentence names are rewritten: {why}")
     return Patch(_applied(request, Change(rewrite=slots)), Origin.TEMPLATE, warnings, usage)
 

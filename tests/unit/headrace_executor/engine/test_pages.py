@@ -309,7 +309,9 @@ class TestPatches:
     async def test_a_sentence_that_concerns_no_slot_fails_with_the_planners_words(self) -> None:
         world = World()
         await world.page()
-        world.planner.failures = [errors.FailedPrecondition("it concerns no slot", reason="PATCH_UNCLEAR")]
+        world.planner.patched = Patched(None, None, (), (), "", (), PAID, unclear="it concerns no slot")
+        journal = FakeJournal(claimed({"instruction": "hmm", "page_id": "p1"}, kind=RunKind.PATCH, run_id="r2"))
         with pytest.raises(RunFailed, match="it concerns no slot") as caught:
-            await world.patch()
+            await world.pipeline.run(journal)
         assert caught.value.failure.code is FailureCode.INVALID_BLUEPRINT
+        assert journal.lost_usage == PAID, "the run has paid for the model that could not tell"

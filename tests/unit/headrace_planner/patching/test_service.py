@@ -90,8 +90,8 @@ async def test_without_a_usable_answer_the_names_decide(answers: list[Any]) -> N
 
 async def test_with_no_name_and_no_model_it_is_unclear_and_the_slots_are_told() -> None:
     with pytest.raises(PatchUnclear, match=r"one of: Summary, Advice, Comments") as caught:
-        await patch("it is boring", models(llm_errors.ProviderUnavailable("away")))
-    assert caught.value.reason == "PATCH_UNCLEAR"
+        await patch("it is boring", models(NOTHING, llm_errors.ProviderUnavailable("away")))
+    assert caught.value.usage.total.llm_calls == 1, "what the first answer cost is told"
 
 
 async def test_a_model_of_little_context_is_only_asked_when_nothing_is_named_and_may_take_nothing_away() -> None:

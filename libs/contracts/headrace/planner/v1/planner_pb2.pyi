@@ -118,7 +118,7 @@ class PageSlot(_message.Message):
     def __init__(self, slot: _Optional[str] = ..., title: _Optional[str] = ..., node: _Optional[str] = ..., preview: _Optional[str] = ...) -> None: ...
 
 class PatchResponse(_message.Message):
-    __slots__ = ("blueprint", "inputs", "nodes", "rewritten", "origin", "warnings", "usage")
+    __slots__ = ("blueprint", "inputs", "nodes", "rewritten", "origin", "warnings", "usage", "unclear")
     BLUEPRINT_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class PatchResponse(_message.Message):
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    UNCLEAR_FIELD_NUMBER: _ClassVar[int]
     blueprint: bytes
     inputs: bytes
     nodes: _containers.RepeatedScalarFieldContainer[str]
@@ -133,7 +134,8 @@ class PatchResponse(_message.Message):
     origin: Origin
     warnings: _containers.RepeatedScalarFieldContainer[str]
     usage: _usage_pb2.Usage
-    def __init__(self, blueprint: _Optional[bytes] = ..., inputs: _Optional[bytes] = ..., nodes: _Optional[_Iterable[str]] = ..., rewritten: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[Origin, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
+    unclear: str
+    def __init__(self, blueprint: _Optional[bytes] = ..., inputs: _Optional[bytes] = ..., nodes: _Optional[_Iterable[str]] = ..., rewritten: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[Origin, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., unclear: _Optional[str] = ...) -> None: ...
 
 class ValidateRequest(_message.Message):
     __slots__ = ("blueprint",)

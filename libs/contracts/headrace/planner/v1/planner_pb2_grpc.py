@@ -71,7 +71,8 @@ class PlannerServiceServicer:
 
     def Patch(self, request, context):
         """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
-        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+        A sentence that concerns no slot is an answer, `unclear`: a model may have been paid to find that out.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_TOO_LONG).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

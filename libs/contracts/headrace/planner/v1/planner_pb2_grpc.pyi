@@ -39,7 +39,8 @@ class PlannerServiceStub:
     """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
     Patch: _grpc.UnaryUnaryMultiCallable[_planner_pb2.PatchRequest, _planner_pb2.PatchResponse]
     """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
-    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+    A sentence that concerns no slot is an answer, `unclear`: a model may have been paid to find that out.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_TOO_LONG).
     """
 
 @_typing.type_check_only
@@ -53,7 +54,8 @@ class PlannerServiceAsyncStub(PlannerServiceStub):
     """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
     Patch: _aio.UnaryUnaryMultiCallable[_planner_pb2.PatchRequest, _planner_pb2.PatchResponse]  # type: ignore[assignment]
     """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
-    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+    A sentence that concerns no slot is an answer, `unclear`: a model may have been paid to find that out.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_TOO_LONG).
     """
 
 class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +84,8 @@ class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_planner_pb2.PatchResponse, _abc.Awaitable[_planner_pb2.PatchResponse]]:
         """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
-        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_UNCLEAR) when the sentence concerns no slot.
+        A sentence that concerns no slot is an answer, `unclear`: a model may have been paid to find that out.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (PATCH_TOO_LONG).
         """
 
 def add_PlannerServiceServicer_to_server(servicer: PlannerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
