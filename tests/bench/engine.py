@@ -204,6 +204,7 @@ async def main(dsn: str) -> None:
     """Measure on a Postgres of our own."""
     cel = CelWorkers()
     try:
+        await cel.begin()
         async with owner(dsn) as own:
             for table in (await overhead(own, cel), await reports(own, cel)):
                 Console(width=124).print(table)

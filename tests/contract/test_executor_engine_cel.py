@@ -139,6 +139,14 @@ async def test_a_worker_ends_itself_when_nobody_watches_it() -> None:
     await pool.close()
 
 
+async def test_the_first_expression_finds_a_worker(workers: CelWorkers) -> None:
+    await workers.begin()
+    started = workers.processes
+    assert len(started) == 1
+    assert await workers.evaluate("[1, 2].map(x, x * 2)", {}) == [2, 4]
+    assert workers.processes == started
+
+
 async def test_closing_ends_every_worker() -> None:
     pool = CelWorkers(workers=2, deadline_s=2)
     await asyncio.gather(*(pool.evaluate("[1].map(x, x)", {}) for _ in range(4)))

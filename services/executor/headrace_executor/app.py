@@ -98,6 +98,7 @@ async def _parts(
     router, planner, rag = [await stack.enter_async_context(channels.open_channel(target)) for target in targets]
     cel = CelWorkers()
     stack.push_async_callback(cel.close)
+    await cel.begin()
     return RouterClient(router), PlannerClient(planner), RagClient(rag), cel
 
 

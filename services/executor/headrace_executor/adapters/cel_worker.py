@@ -1,7 +1,8 @@
 """Expressions that may not end, evaluated in processes that can be killed. Implements `ports.Cel`.
 
-The CEL engine holds its interpreter while it runs and has no cost limit. Workers start when they are first needed, at most
-`workers` at once; one that is late, dead or left in the middle of a request is killed, and the next request starts another.
+The CEL engine holds its interpreter while it runs and has no cost limit. The first worker starts with the service, others
+when they are needed, at most `workers` at once; one that is late, dead or left in the middle of a request is killed, and
+the next request starts another.
 """
 
 import asyncio
@@ -42,6 +43,14 @@ class CelWorkers:
     def processes(self) -> frozenset[asyncio.subprocess.Process]:
         """The workers that are alive."""
         return frozenset(self._alive)
+
+    async def begin(self) -> None:
+        """Start the first worker: no run has to wait for that, and what keeps it from starting is known early.
+
+        Raises `RunFailed`.
+        """
+        async with self._places:
+            self._idle.append(await self._start())
 
     async def evaluate(self, expression: str, scope: Mapping[str, Json]) -> Json:
         """Evaluate in a worker within the deadline. Raises `RunFailed`."""
