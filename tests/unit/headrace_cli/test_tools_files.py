@@ -24,17 +24,27 @@ def test_the_path_is_absolute_so_that_every_executor_finds_it(tmp_path: Path, mo
 def test_a_secret_that_nobody_has_set_is_named_before_anything_starts(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / "tools.yaml").write_text(FILE)
 
-    with pytest.raises(CliError, match="SCHOOL_TOKEN") as caught:
+    with pytest.raises(CliError, match=r"tools\.yaml:3: .*SCHOOL_TOKEN"):
         tools_files.checked(tmp_path / "tools.yaml", environ)
-    assert "export SCHOOL_TOKEN=" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", ""])
-def test_what_is_no_tools_file_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["a: [", "- 1", "", "version: 1\nconnectorz: {}\n", "version: 1\nconnectors: {a: {kind: ftp}}\n"]
+)
+def test_what_is_no_tools_file_is_refused_with_the_place(tmp_path: Path, text: str) -> None:
     (tmp_path / "tools.yaml").write_text(text)
 
-    with pytest.raises(CliError, match="not a tools file"):
+    with pytest.raises(CliError, match=r"tools\.yaml:\d+: "):
         tools_files.checked(tmp_path / "tools.yaml", {})
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    mcp = "  notes: {kind: mcp, command: [python, server.py], env: {TOKEN: NOTES_TOKEN}}\n"
+    (tmp_path / "tools.yaml").write_text(FILE + mcp)
+
+    with pytest.raises(CliError, match="SCHOOL_TOKEN") as caught:
+        tools_files.checked(tmp_path / "tools.yaml", {})
+    assert "NOTES_TOKEN" in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
