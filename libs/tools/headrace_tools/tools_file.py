@@ -168,8 +168,10 @@ class _Reader:
 
     def _variable(self, name: str, place: Path) -> None:
         value = self._environment.get(name)
-        if not value:
+        if value is None:
             self._fault(place, f"the environment variable {name} is not set{nearest(name, self._environment)}")
+        elif not value:
+            self._fault(place, f"the environment variable {name} is empty")
         elif not (value.isascii() and value.isprintable()):
             self._fault(place, f"the environment variable {name} has line breaks, or characters that are not ASCII")
 
