@@ -82,34 +82,45 @@ async def test_documents_of_one_workspace_wait_for_each_other_and_none_is_lost(p
     assert await learnt(postgres_url, "acme~w") == (2 + 6, 6, 12)
 
 
+KILLS = 5
+"""A reader that was done before its kill arrived shows nothing: then another one is killed."""
 MOMENTS = {
-    "noted": "SELECT count(*) FROM rag_documents WHERE state = 'processing'",
-    "cut": "SELECT count(*) FROM lightrag_doc_chunks WHERE workspace = 'acme~killed'",
-    "asked": "SELECT greatest(count(*) - 3, 0) FROM lightrag_llm_cache WHERE workspace = 'acme~killed'",
-    "merged": "SELECT greatest(count(*) - 2, 0) FROM lightrag_graph_nodes WHERE workspace = 'acme~killed'",
-    "related": "SELECT count(*) FROM lightrag_graph_edges WHERE workspace = 'acme~killed'",
+    "noted": "SELECT count(*) FROM rag_documents WHERE state = 'processing' AND 'acme~' || workspace = $1",
+    "cut": "SELECT count(*) FROM lightrag_doc_chunks WHERE workspace = $1",
+    "asked": "SELECT greatest(count(*) - 3, 0) FROM lightrag_llm_cache WHERE workspace = $1",
+    "merged": "SELECT greatest(count(*) - 2, 0) FROM lightrag_graph_nodes WHERE workspace = $1",
+    "related": "SELECT count(*) FROM lightrag_graph_edges WHERE workspace = $1",
 }
+
+
+async def kill_reader(postgres_url: str, workspace: str, moment: str) -> bool:
+    """Kill a process while it reads a document, at a moment; whether its caller lost the answer by it."""
+    async with in_a_process(postgres_url) as doomed, database(postgres_url) as connection:
+        call = asyncio.create_task(doomed.service.ingest("notes", TEXT, workspace=workspace))
+        async with asyncio.timeout(30):
+            while not await connection.fetchval(MOMENTS[moment], f"acme~{workspace}"):
+                await asyncio.sleep(0)
+        doomed.process.kill()
+        (answer,) = await asyncio.gather(call, return_exceptions=True)
+    return isinstance(answer, errors.Unavailable)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a_document_whose_reader_is_killed_is_read_to_its_end_by_another(postgres_url: str, moment: str) -> None:
     models = ScriptedModels(otherwise=by_week)
     async with rag.running(postgres_url, models, chunk_tokens=60) as service:
-        async with in_a_process(postgres_url) as doomed, database(postgres_url) as connection:
-            call = asyncio.create_task(doomed.service.ingest("notes", TEXT, workspace="killed"))
-            async with asyncio.timeout(30):
-                while not await connection.fetchval(MOMENTS[moment]):
-                    await asyncio.sleep(0)
-            doomed.process.kill()
-            with pytest.raises(errors.Unavailable):
-                await call
-        interrupted = await service.document("notes", workspace="killed")
-        finished = (await service.ingest("notes", TEXT, workspace="killed")).document
-        found = await service.search("carts in week 11", workspace="killed", top_k=3)
+        for workspace in (f"killed{attempt}" for attempt in range(KILLS)):
+            lost = await kill_reader(postgres_url, workspace, moment)
+            interrupted = await service.document("notes", workspace=workspace)
+            if lost and interrupted.state == PROCESSING:
+                break
+        else:
+            pytest.fail(f"{KILLS} kills came too late to show anything")
+        finished = (await service.ingest("notes", TEXT, workspace=workspace)).document
+        found = await service.search("carts in week 11", workspace=workspace, top_k=3)
 
-    assert interrupted.state == PROCESSING, "or the kill came too late to show anything"
     assert finished.state == READY
-    assert await learnt(postgres_url, "acme~killed") == (2 + WEEKS, WEEKS, finished.chunks)
+    assert await learnt(postgres_url, f"acme~{workspace}") == (2 + WEEKS, WEEKS, finished.chunks)
     assert any("week 11 " in chunk.text for chunk in found.chunks)
 
 
