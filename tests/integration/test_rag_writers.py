@@ -97,8 +97,8 @@ async def kill_reader(postgres_url: str, workspace: str, moment: str) -> bool:
     """Kill a process while it reads a document, at a moment; whether its caller lost the answer by it."""
     async with in_a_process(postgres_url) as doomed, database(postgres_url) as connection:
         call = asyncio.create_task(doomed.service.ingest("notes", TEXT, workspace=workspace))
-        async with asyncio.timeout(30):
-            while not await connection.fetchval(MOMENTS[moment], f"acme~{workspace}"):
+        async with asyncio.timeout(60):
+            while not call.done() and not await connection.fetchval(MOMENTS[moment], f"acme~{workspace}"):
                 await asyncio.sleep(0)
         doomed.process.kill()
         (answer,) = await asyncio.gather(call, return_exceptions=True)
