@@ -122,6 +122,9 @@ class ConversationAnswer(Answer):
     intent: Intent | None
     reply: str
     blueprint: dict[str, Any] | None
+    inputs: dict[str, Any] | None = Field(
+        None, description="Of a blueprint that was planned and not run: what the message gives it to run with."
+    )
     quiz: Any
     citations: list[dict[str, Any]]
     page: PageReference | None = Field(None, description="The page that it made.")

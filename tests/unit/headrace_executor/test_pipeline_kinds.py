@@ -158,6 +158,7 @@ async def test_a_build_that_is_not_to_be_run_ends_with_its_plan() -> None:
     world = World(BUILD, intent="build")
     outcome, journal = await world.run({"message": "x", "execute": False})
     assert outcome.output["blueprint"] == BUILD
+    assert outcome.output["inputs"] == {"message": "x"}
     assert steps(journal) == ["route", "plan"]
     assert not world.models.requests
 

@@ -47,6 +47,7 @@ async def converse(
         "intent": output.get("intent"),
         "reply": policy.reply_of(output),
         "blueprint": output.get("blueprint"),
+        "inputs": output.get("inputs"),
         "quiz": output.get("quiz"),
         "citations": output.get("citations") or [],
         "page": _reference(output.get("page")),

@@ -24,11 +24,11 @@ GIVEN_UP = "All right, nothing was done. Tell me when you want to go on."
 """The reply to an answer that gives a question up."""
 
 
-def planned(intent: Json, blueprint: Json, warnings: Sequence[str]) -> Outcome:
-    """A conversation whose build was planned and is not to be run."""
-    name = blueprint.get("name", "")
-    reply = f"Here is the plan “{name}” with {len(blueprint['nodes'])} steps."
-    return Outcome({**_answer(intent, reply), "blueprint": blueprint, "warnings": list(warnings)}, reply)
+def planned(intent: Json, plan: Mapping[str, Json], inputs: Mapping[str, Json]) -> Outcome:
+    """A conversation whose build was planned, {blueprint, origin, warnings}; `inputs` are what to run it with."""
+    blueprint = plan["blueprint"]
+    reply = f"Here is the plan “{blueprint.get('name', '')}” with {len(blueprint['nodes'])} steps."
+    return Outcome({**_answer(intent, reply), **plan, "inputs": inputs}, reply)
 
 
 def asked(intent: Json, interrupts: Sequence[Json], warnings: Sequence[str]) -> Outcome:

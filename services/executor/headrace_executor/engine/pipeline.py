@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from headrace_blueprint import schemas
 from headrace_blueprint.plan import Plan
 from headrace_blueprint.validation import Tools
 from headrace_runtime import telemetry
@@ -154,11 +153,11 @@ class RunPipeline:
             return answers.asked(intent, resolved.interrupts, resolved.warnings)
         planned = await once(journal, "plan", lambda: self._plan(journal, request, kind, history, resolved))
         plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
-        if builds and not request.execute:
-            journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
-            return answers.planned(intent, planned["blueprint"], planned["warnings"])
         said = answers.rendered(history, max_characters=self._limits.history_characters)
         given = requests.given(request, history=said, entities=clarifications.as_inputs(resolved.entities))
+        if builds and not request.execute:
+            journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
+            return answers.planned(intent, planned, requests.read(plan, given))
         return answers.conversed(intent, await self._execute(journal, plan, requests.with_defaults(plan, given)))
 
     async def _workflow(self, journal: Journal) -> Outcome:
@@ -172,9 +171,8 @@ class RunPipeline:
         planned = await once(journal, "plan", lambda: self._plan(journal, request, "build", (), resolved))
         plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
         journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
-        said = requests.given(request, history="", entities=clarifications.as_inputs(resolved.entities))
-        inputs = {name: said[name] for name in schemas.properties(plan.blueprint.inputs) if said.get(name)}
-        return Outcome({**{name: planned[name] for name in ("blueprint", "origin", "warnings")}, "inputs": inputs})
+        given = requests.given(request, history="", entities=clarifications.as_inputs(resolved.entities))
+        return Outcome({**planned, "inputs": requests.read(plan, given)})
 
     async def _followed(self, journal: Journal) -> tuple[Mapping[str, Json], Answers]:
         return await resuming.followed(journal, self._interruptions, limits=self._limits, sleep=self._parts.sleep)

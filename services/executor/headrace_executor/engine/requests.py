@@ -9,8 +9,8 @@ from typing import Any
 
 import jsonschema
 import orjson
+from headrace_blueprint import schemas, validation
 from headrace_blueprint import tools as builtin
-from headrace_blueprint import validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
 from headrace_blueprint.plan import Plan, compile_plan
 from headrace_blueprint.validation import Tools
@@ -50,6 +50,11 @@ class Conversation:
 def given(request: Conversation, *, history: str, entities: Mapping[str, Json]) -> dict[str, Json]:
     """What a conversation gives the inputs of its plan."""
     return {"message": request.message, "history": history, "workspace": request.workspace, "entities": entities}
+
+
+def read(plan: Plan, given: Mapping[str, Json]) -> Mapping[str, Json]:
+    """What a plan reads of what it is given, as whoever runs it later gives it."""
+    return {name: given[name] for name in schemas.properties(plan.blueprint.inputs) if given.get(name)}
 
 
 def conversation(body: Body, *, mode: str = "", message: str = "message") -> Conversation:
