@@ -128,7 +128,7 @@ async def test_what_a_killed_reader_left_is_said_to_have_failed_once_another_doc
     async with in_a_process(postgres_url) as doomed, database(postgres_url) as connection:
         call = asyncio.create_task(doomed.service.ingest("notes", TEXT))
         async with asyncio.timeout(30):
-            while not await connection.fetchval(MOMENTS["noted"]):
+            while not await connection.fetchval(MOMENTS["noted"], "acme~default"):
                 await asyncio.sleep(0)
         doomed.process.kill()
         with pytest.raises(errors.Unavailable):
