@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,26 @@ ENDLESS = "inputs.l.all(a, inputs.l.all(b, a + b >= 0))"
 LARGE: Mapping[str, Any] = {"inputs": {"l": list(range(40_000))}}
 
 
+@asynccontextmanager
+async def opened(**options: Any) -> AsyncIterator[CelWorkers]:
+    pool = CelWorkers(**options)
+    try:
+        await pool.begin()
+        yield pool
+    finally:
+        await pool.close()
+
+
 @pytest.fixture
 async def workers() -> AsyncIterator[CelWorkers]:
-    pool = CelWorkers(workers=1, deadline_s=0.5)
-    yield pool
-    await pool.close()
+    async with opened(workers=1, deadline_s=0.5) as pool:
+        yield pool
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def test_evaluates_loops_over_inputs_and_outputs(workers: CelWorkers) -> None:
@@ -41,7 +57,6 @@ async def test_a_worker_serves_many_requests(workers: CelWorkers) -> None:
 
 
 async def test_an_expression_that_does_not_end_is_ended_while_the_loop_goes_on(workers: CelWorkers) -> None:
-    await workers.evaluate("[1].all(x, x > 0)", {})
     worst = 0.0
 
     async def watch() -> None:
@@ -72,20 +87,16 @@ async def test_what_waits_behind_an_endless_one_is_served_after_it(workers: CelW
 
 
 async def test_an_expression_that_eats_memory_ends_within_its_limit() -> None:
-    pool = CelWorkers(workers=1, deadline_s=10)
-    try:
+    async with opened(workers=1, deadline_s=10) as pool:
         with pytest.raises(RunFailed, match="memory"):
             await pool.evaluate(
                 "inputs.l.map(a, inputs.s + string(a))", {"inputs": {**LARGE["inputs"], "s": "x" * 100_000}}
             )
         assert await pool.evaluate("[1].map(x, x)", {}) == [1]
-    finally:
-        await pool.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's choice of whom to end")
 async def test_where_memory_runs_out_a_worker_is_ended_before_the_executor(workers: CelWorkers) -> None:
-    await workers.evaluate("[1].map(x, x)", {})
     (worker,) = workers.processes
     scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (os.getpid(), worker.pid)]
     assert scores == [scores[0], 1000]
@@ -98,16 +109,41 @@ async def test_failures_say_why(workers: CelWorkers) -> None:
             await workers.evaluate(source, {})
 
 
-async def test_a_worker_that_died_is_replaced(workers: CelWorkers) -> None:
-    await workers.evaluate("[1].map(x, x)", {})
+async def test_a_worker_that_died_is_replaced_before_an_expression_needs_it(workers: CelWorkers) -> None:
     (dead,) = workers.processes
     os.kill(dead.pid, signal.SIGKILL)
-    await dead.wait()
+    await until(lambda: workers.processes - {dead} != frozenset())
+    (other,) = workers.processes
+    assert await workers.evaluate("[3].map(x, x)", {}) == [3]
+    assert workers.processes == {other}
+
+
+async def test_a_worker_that_was_late_is_replaced_before_an_expression_needs_it(workers: CelWorkers) -> None:
+    (late,) = workers.processes
+    with pytest.raises(RunFailed, match=r"within 0\.5 s"):
+        await workers.evaluate(ENDLESS, LARGE)
+    await until(lambda: workers.processes - {late} != frozenset())
+    assert late.returncode == -signal.SIGKILL
+
+
+async def test_a_place_whose_worker_does_not_start_is_tried_again(
+    workers: CelWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dead,) = workers.processes
+    failed = asyncio.Event()
+
+    async def fails(*_: Any, **__: Any) -> None:
+        failed.set()
+        raise BlockingIOError("no more processes")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "create_subprocess_exec", fails)
+        os.kill(dead.pid, signal.SIGKILL)
+        await asyncio.wait_for(failed.wait(), 30)
     assert await workers.evaluate("[3].map(x, x)", {}) == [3]
 
 
 async def test_a_cancelled_request_leaves_no_worker_behind_with_its_answer(workers: CelWorkers) -> None:
-    await workers.evaluate("[1].map(x, x)", {})
     task = asyncio.create_task(workers.evaluate(ENDLESS, LARGE))
     await asyncio.sleep(0.05)
     task.cancel()
@@ -117,40 +153,68 @@ async def test_a_cancelled_request_leaves_no_worker_behind_with_its_answer(worke
 
 
 async def test_too_many_waiting_are_refused_at_once() -> None:
-    pool = CelWorkers(workers=1, deadline_s=0.5, max_waiting=1)
-    try:
+    async with opened(workers=1, deadline_s=0.5, max_waiting=1) as pool:
         both = [asyncio.create_task(pool.evaluate("[1].map(x, x)", {})) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(RunFailed, match="too many"):
             await pool.evaluate("[1].map(x, x)", {})
         assert await asyncio.gather(*both) == [[1], [1]]
-    finally:
-        await pool.close()
+
+
+async def test_an_expression_that_finds_no_worker_free_is_refused() -> None:
+    async with opened(workers=1, deadline_s=30, wait_s=0.2) as pool:
+        endless = asyncio.create_task(pool.evaluate(ENDLESS, LARGE))
+        await asyncio.sleep(0)
+        with pytest.raises(RunFailed, match=r"free for 0\.2 s"):
+            await pool.evaluate("[1].map(x, x)", {})
+        endless.cancel()
 
 
 async def test_a_worker_ends_itself_when_nobody_watches_it() -> None:
-    pool = CelWorkers(workers=1, deadline_s=0.3)
-    await pool.evaluate("[1].map(x, x)", {})
-    (process,) = pool.processes
-    request = orjson.dumps({"source": ENDLESS, "scope": LARGE})
-    assert process.stdin is not None
-    process.stdin.write(LENGTH.pack(len(request)) + request)
-    assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGALRM
-    await pool.close()
+    async with opened(workers=1, deadline_s=0.3) as pool:
+        (process,) = pool.processes
+        request = orjson.dumps({"source": ENDLESS, "scope": LARGE})
+        assert process.stdin is not None
+        process.stdin.write(LENGTH.pack(len(request)) + request)
+        assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGALRM
 
 
-async def test_the_first_expression_finds_a_worker(workers: CelWorkers) -> None:
-    await workers.begin()
-    started = workers.processes
-    assert len(started) == 1
-    assert await workers.evaluate("[1, 2].map(x, x * 2)", {}) == [2, 4]
-    assert workers.processes == started
+async def test_all_workers_start_though_no_expression_has_asked() -> None:
+    async with opened(workers=3, deadline_s=2) as pool:
+        first = pool.processes
+        assert len(first) == 1
+        pool.fill()
+        await until(lambda: len(pool.processes) == 3)
+        ready = pool.processes
+        assert first < ready
+        assert await asyncio.gather(*(pool.evaluate(f"[{n}].map(x, x)", {}) for n in range(9))) == [[n] for n in range(9)]
+        assert pool.processes == ready
+
+
+async def test_that_the_first_worker_does_not_start_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(RunFailed, match="could be started"):
+        await CelWorkers().begin()
 
 
 async def test_closing_ends_every_worker() -> None:
-    pool = CelWorkers(workers=2, deadline_s=2)
-    await asyncio.gather(*(pool.evaluate("[1].map(x, x)", {}) for _ in range(4)))
-    processes = pool.processes
-    assert processes
-    await pool.close()
+    async with opened(workers=2, deadline_s=2) as pool:
+        pool.fill()
+        await until(lambda: len(pool.processes) == 2)
+        processes = pool.processes
     assert all(process.returncode is not None for process in processes)
+
+
+async def test_closing_ends_a_worker_that_has_not_started_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*words: Any, **options: Any) -> asyncio.subprocess.Process:
+        begun.append(await start(*words, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    async with opened(workers=2, deadline_s=2) as pool:
+        pool.fill()
+        await until(lambda: len(begun) == 2)
+    assert [process.returncode for process in begun] == [-signal.SIGKILL] * 2

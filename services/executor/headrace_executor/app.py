@@ -88,6 +88,9 @@ async def service(
             await asyncio.gather(durable.drain(), chats.drain())
 
         served = endpoints(settings, durable, client, chats, budgets, toolbox)
+        if parts is not None:
+            *_, cel = parts
+            cel.fill()
         yield serve.Service(endpoints=served, drain=drain, failed=durable.failed)
 
 

@@ -21,8 +21,11 @@ NOTICES = Counter("headrace_executor_quota_notices_total", "Events that told rea
 RETRIES = Counter(
     "headrace_executor_call_retries_total", "Calls to other services tried again, by service and status.", ["part", "code"]
 )
+CEL_WORKERS = Gauge("headrace_executor_cel_workers", "Expression workers that are ready.")
 CEL_KILLED = Counter("headrace_executor_cel_workers_killed_total", "Expression workers killed, by cause.", ["cause"])
-CEL_REFUSED = Counter("headrace_executor_cel_refused_total", "Expressions refused because too many waited for a worker.")
+CEL_REFUSED = Counter(
+    "headrace_executor_cel_refused_total", "Expressions refused because too many waited for a worker, or too long."
+)
 TOOL_CALLS = Counter(
     "headrace_executor_tool_calls_total",
     "Calls of tools, by kind (builtin, http, openapi, mcp) and outcome (ok, cancelled, or why there is no result).",
