@@ -1,20 +1,20 @@
-"""Workflows that run workflows: which ones a blueprint names, and whether one would come back to itself. Pure."""
+"""Workflows that run workflows: which ones a blueprint names, and whether it can be run with all that it leads to. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from headrace_blueprint.model import Blueprint, Flow, Map
 
 MAX_FLOW_DEPTH = 4
 """How many workflows may be inside each other, below the blueprint that is run."""
 MAX_FLOWS = 50
-"""Most different workflows that one blueprint reaches."""
+"""Most different workflows that one blueprint leads to."""
 
-Lookup = Callable[[str], Blueprint | None]
-"""The saved blueprint of a workflow's id, None when there is none."""
+TOO_MANY = f"it leads to more than {MAX_FLOWS} workflows"
+"""Why a blueprint is refused that leads to more than `MAX_FLOWS`; whoever looks them up counts them."""
 
-
-class TooManyFlows(ValueError):
-    """The workflows below a blueprint nest too deep or are too many; the text says which."""
+Leads = Mapping[str, Sequence[str]]
+"""The workflows that each workflow names, by its id."""
 
 
 def workflow_ids(blueprint: Blueprint) -> tuple[str, ...]:
@@ -23,33 +23,42 @@ def workflow_ids(blueprint: Blueprint) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node.workflow_id for node in inner if isinstance(node, Flow)))
 
 
-def cycle(start_id: str, blueprint: Blueprint, lookup: Lookup) -> tuple[str, ...] | None:
-    """The ids on the way on which a workflow comes back to itself, it first and last; None when none does.
+def refusal(start: str, leads: Leads) -> str | None:
+    """Why a workflow cannot be run: on a way from it, one comes back to itself, or too many are inside each other.
 
-    `start_id` is the id under which `blueprint` is or will be saved, "" for none; `lookup` is not asked for it. Ids that it
-    does not know are passed over. Raises TooManyFlows.
+    `start` is "" for a blueprint without an id, and `leads` has what that names, too. Ids that are not in `leads` are
+    workflows that name none.
     """
-    depths: dict[str, int] = {}  # of finished workflows: how many are inside each other from there on
-    path = [start_id]
-    pending = [iter(workflow_ids(blueprint))]
-    deepest = [0]
-    while path:
-        name = next(pending[-1], None)
-        if name is None:
-            depths[path.pop()] = done = deepest.pop() + 1
-            pending.pop()
-            if deepest:
-                deepest[-1] = max(deepest[-1], done)
-        elif name in path:
-            return (*path[path.index(name) :], name)
-        elif name in depths:
-            deepest[-1] = max(deepest[-1], depths[name])
-        elif (found := lookup(name)) is not None:
-            if len(depths) + len(path) > MAX_FLOWS:
-                raise TooManyFlows(f"the blueprint reaches more than {MAX_FLOWS} workflows")
-            path.append(name)
-            pending.append(iter(workflow_ids(found)))
-            deepest.append(0)
-    if depths[start_id] - 1 > MAX_FLOW_DEPTH:
-        raise TooManyFlows(f"more than {MAX_FLOW_DEPTH} workflows are inside each other")
+    graph = _reached(start, leads)
+    try:
+        order = tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return f"a workflow would run itself: {_way(_turned(start, error.args[1]))}"
+    longest: dict[str, tuple[str, ...]] = {}
+    for name in order:  # those that a workflow names come before it
+        longest[name] = (name, *max((longest[one] for one in graph.get(name, ())), key=len, default=()))
+    if len(longest[start]) - 1 > MAX_FLOW_DEPTH:
+        return f"more than {MAX_FLOW_DEPTH} workflows would be inside each other: {_way(longest[start])}"
     return None
+
+
+def _reached(start: str, leads: Leads) -> Leads:
+    found: dict[str, Sequence[str]] = {}
+    pending = [start]
+    while pending:
+        name = pending.pop()
+        if name in leads and name not in found:
+            found[name] = leads[name]
+            pending += leads[name]
+    return found
+
+
+def _turned(start: str, found: Sequence[str]) -> Sequence[str]:
+    """A circle that was found backwards, its first name last again, forwards, and from `start` if that is in it."""
+    circle = found[:0:-1]
+    at = circle.index(start) if start in circle else 0
+    return (*circle[at:], *circle[:at], circle[at])
+
+
+def _way(names: Sequence[str]) -> str:
+    return " → ".join(name for name in names if name)

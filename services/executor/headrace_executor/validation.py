@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from headrace_blueprint import flows
 from headrace_blueprint.faults import Fault, pointer
 from headrace_blueprint.shapes import nearest
 from headrace_runtime import errors
@@ -90,23 +91,6 @@ def flow_nodes(blueprint: Json) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield (*at, "workflow_id"), node["workflow_id"]
 
 
-def path_to(goal: str, start: str, leads: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """A shortest way from one workflow to another, both included; empty when there is none."""
-    came: dict[str, str] = {start: ""}
-    queue = [start]
-    for here in queue:  # grows while it is read
-        if here == goal:
-            path = [here]
-            while came[path[-1]]:
-                path.append(came[path[-1]])
-            return tuple(reversed(path))
-        for flow in leads.get(here, ()):
-            if flow not in came:
-                came[flow] = here
-                queue.append(flow)
-    return ()
-
-
 def invalid(faults: Sequence[Fault]) -> InvalidArgument:
     """A refusal that names every fault with its place."""
     return refusal([Violation(one.pointer, told(one)) for one in faults])
@@ -130,12 +114,14 @@ def _judged(
     saved_as: str,
     known: Sequence[str],
 ) -> Iterator[Fault]:
+    if len(leads.keys() - {saved_as}) > flows.MAX_FLOWS:
+        yield Fault(pointer(("blueprint", "nodes")), flows.TOO_MANY, "take flows out of it, or out of those that it runs")
+        return
+    refused = {flow: flows.refusal(saved_as, {**leads, saved_as: (flow,)}) for flow in {flow for _, flow in named}}
     for at, flow in named:
         place = pointer(("blueprint", *at))
-        path = path_to(saved_as, flow, leads) if saved_as else ()
-        if path:
-            way = " → ".join((saved_as, *path))
-            yield Fault(place, f"the workflow would run itself: {way}", "take the flow out of one of them")
+        if (why := refused[flow]) is not None:
+            yield Fault(place, why, "take the flow out of one of them")
         elif flow not in leads:
             hint = f"{nearest(flow, known)} — a workflow is saved before those that run it"
             yield Fault(place, f"there is no workflow {flow[:64]!r}", hint)

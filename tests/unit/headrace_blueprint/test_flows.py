@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from headrace_blueprint import flows, tools, validation
-from headrace_blueprint.flows import MAX_FLOW_DEPTH, MAX_FLOWS, TooManyFlows
+from headrace_blueprint.flows import MAX_FLOW_DEPTH
 from headrace_blueprint.model import Blueprint
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,69 +28,62 @@ def test_the_workflows_of_a_blueprint_are_those_of_its_flow_nodes_and_maps() -> 
 
 
 @pytest.mark.parametrize(
-    ("known", "path"),
+    ("start", "leads", "ways"),
     [
-        ({"a": ["a"]}, ("a", "a")),
-        ({"a": ["b"], "b": ["a"]}, ("a", "b", "a")),
-        ({"a": ["x", "b"], "b": ["c"], "c": ["a"]}, ("a", "b", "c", "a")),
-        ({"a": ["b"], "b": ["c"], "c": ["b"]}, ("b", "c", "b")),
-        ({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}, None),
-        ({"a": ["unknown"]}, None),
-        ({"a": []}, None),
+        ("a", {"a": ["a"]}, {"a → a"}),
+        ("a", {"a": ["b"], "b": ["a"]}, {"a → b → a"}),
+        ("a", {"a": ["x", "b"], "b": ["c"], "c": ["a"]}, {"a → b → c → a"}),
+        ("", {"": ["b"], "b": ["c"], "c": ["b"]}, {"b → c → b", "c → b → c"}),
     ],
 )
-def test_a_way_back_is_named(known: Mapping[str, list[str]], path: tuple[str, ...] | None) -> None:
-    workflows = {name: saved(*names) for name, names in known.items()}
-    assert flows.cycle("a", workflows["a"], workflows.get) == path
+def test_a_way_back_is_named(start: str, leads: Mapping[str, list[str]], ways: set[str]) -> None:
+    assert flows.refusal(start, leads) in {f"a workflow would run itself: {way}" for way in ways}
 
 
-def test_a_way_back_through_a_map_is_one() -> None:
-    assert flows.cycle("a", saved(mapped="b"), {"b": saved("a")}.get) == ("a", "b", "a")
-
-
-def test_the_blueprint_that_is_about_to_be_saved_counts_and_not_the_saved_one() -> None:
-    assert flows.cycle("a", saved("b"), {"a": saved(), "b": saved("a")}.get) == ("a", "b", "a")
-
-
-def test_a_blueprint_without_an_id_comes_back_to_nothing() -> None:
-    assert flows.cycle("", saved("b"), {"b": saved("c"), "c": saved()}.get) is None
+@pytest.mark.parametrize(
+    "leads",
+    [
+        {"a": []},
+        {"a": ["unknown"]},
+        {"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []},
+        {"a": ["b"], "b": [], "not": ["reached"], "reached": ["not"]},
+    ],
+)
+def test_workflows_may_run_the_same_and_what_is_not_reached_does_not_matter(leads: Mapping[str, list[str]]) -> None:
+    assert flows.refusal("a", leads) is None
 
 
 def test_as_many_may_be_inside_each_other_as_the_limit_says() -> None:
-    chain = {f"w{depth}": saved(f"w{depth + 1}") for depth in range(MAX_FLOW_DEPTH)} | {f"w{MAX_FLOW_DEPTH}": saved()}
-    assert flows.cycle("w0", chain["w0"], chain.get) is None
-    with pytest.raises(TooManyFlows, match=f"more than {MAX_FLOW_DEPTH}"):
-        flows.cycle("", saved("w0"), chain.get)
+    chain = {f"w{depth}": [f"w{depth + 1}"] for depth in range(MAX_FLOW_DEPTH)}
+    assert flows.refusal("w0", chain) is None
+    why = flows.refusal("", {"": ["w0"], **chain})
+    assert why == f"more than {MAX_FLOW_DEPTH} workflows would be inside each other: w0 → w1 → w2 → w3 → w4"
 
 
 def test_the_deepest_way_counts_when_several_lead_to_the_same() -> None:
-    chain = {"a": saved("d", "b"), "b": saved("c"), "c": saved("d"), "d": saved("e"), "e": saved("f"), "f": saved()}
-    with pytest.raises(TooManyFlows, match="inside each other"):
-        flows.cycle("a", chain["a"], chain.get)
-
-
-def test_as_many_different_ones_as_the_limit_says() -> None:
-    known = {f"w{number}": saved() for number in range(MAX_FLOWS + 1)}
-    assert flows.cycle("a", saved(*list(known)[: MAX_FLOWS - 1]), known.get) is None
-    with pytest.raises(TooManyFlows, match=f"more than {MAX_FLOWS} workflows"):
-        flows.cycle("a", saved(*known), known.get)
+    leads = {"a": ["d", "b"], "b": ["c"], "c": ["d"], "d": ["e"], "e": ["f"]}
+    assert str(flows.refusal("a", leads)).endswith(": a → b → c → d → e → f")
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.lists(st.sampled_from("abcdefgh"), max_size=3), min_size=1))
-def test_it_is_found_exactly_when_there_is_one(known: dict[str, list[str]]) -> None:
-    workflows = {name: saved(*names) for name, names in known.items()}
-    start = min(known)
-    try:
-        path = flows.cycle(start, workflows[start], workflows.get)
-    except TooManyFlows:
-        path = None
-    reached = closure(known, start)
-    if any(name in closure(known, name) for name in [start, *reached] if name in known):
-        assert path is not None
-        assert path[0] == path[-1]
-        assert all(after in known[before] for before, after in pairwise(path))
+def test_a_refusal_is_right_and_names_a_way_that_there_is(leads: dict[str, list[str]]) -> None:
+    start = min(leads)
+    why = flows.refusal(start, leads) or ""
+    way = why.rpartition(": ")[2].split(" → ")
+    assert all(after in leads[before] for before, after in pairwise(way))
+    if any(name in closure(leads, name) for name in {start, *closure(leads, start)}):
+        assert "itself" in why
+        assert way[0] == way[-1]
+    elif deepest(leads, start) > MAX_FLOW_DEPTH:
+        assert "inside each other" in why
+        assert len(way) == deepest(leads, start) + 1
     else:
-        assert path is None
+        assert not why
+
+
+def deepest(leads: Mapping[str, list[str]], name: str) -> int:
+    """How many are inside each other below one, where none comes back to itself."""
+    return max((1 + deepest(leads, one) for one in leads.get(name, ())), default=0)
 
 
 def closure(known: Mapping[str, list[str]], start: str) -> set[str]:
@@ -99,7 +92,7 @@ def closure(known: Mapping[str, list[str]], start: str) -> set[str]:
     pending = list(known.get(start, ()))
     while pending:
         name = pending.pop()
-        if name in known and name not in found:
+        if name not in found:
             found.add(name)
-            pending += known[name]
+            pending += known.get(name, ())
     return found

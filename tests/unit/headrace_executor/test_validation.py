@@ -1,7 +1,6 @@
 """What is wrong with a blueprint: every fault, the tenant's tools, flows that are unknown or lead back."""
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +8,10 @@ from typing import Any
 
 import pytest
 from headrace_blueprint import tools
+from headrace_blueprint.flows import MAX_FLOW_DEPTH, MAX_FLOWS
 from headrace_executor import validation
 from headrace_executor.engine import requests
-from headrace_executor.validation import Validator, flow_nodes, path_to
+from headrace_executor.validation import Validator, flow_nodes
 from headrace_runtime.errors import ResourceExhausted
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +103,21 @@ async def test_a_workflow_that_names_itself_is_refused_although_it_is_not_saved_
     assert "me → me" in found["/blueprint/nodes/1/workflow_id"]
 
 
+async def test_workflows_that_would_be_too_deep_inside_each_other_are_refused_with_the_way() -> None:
+    chain: dict[str, Sequence[str]] = {f"w{n}": (f"w{n + 1}",) for n in range(MAX_FLOW_DEPTH)}
+    flows = Flows({**chain, f"w{MAX_FLOW_DEPTH}": ()})
+    found = await faults(plan(flow("x", "w0"), flow("y", "w1")), flows=flows, saved_as="me")
+    assert set(found) == {"/blueprint/nodes/1/workflow_id"}
+    assert "me → w0 → w1 → " in found["/blueprint/nodes/1/workflow_id"]
+
+
+async def test_a_blueprint_that_leads_to_too_many_workflows_has_one_fault() -> None:
+    flows = Flows({"all": [f"w{n}" for n in range(MAX_FLOWS)], **{f"w{n}": () for n in range(MAX_FLOWS)}})
+    assert set(await faults(plan(flow("x", "all"), flow("y", "w1")), flows=flows)) == {"/blueprint/nodes"}
+    flows.leads = {"all": [f"w{n}" for n in range(MAX_FLOWS - 1)], **{f"w{n}": () for n in range(MAX_FLOWS - 1)}}
+    assert not await faults(plan(flow("x", "all"), flow("y", "w1")), flows=flows)
+
+
 async def test_a_blueprint_without_flows_asks_the_store_nothing() -> None:
     flows = Flows()
     await faults(PLAN, flows=flows)
@@ -148,21 +163,3 @@ def test_flow_nodes_are_found_in_any_json(document: Any) -> None:
         for step in at:
             value = value[step]
         assert value == workflow_id
-
-
-names = st.sampled_from("abcdefg")
-
-
-@given(st.dictionaries(names, st.lists(names)), names, names)
-def test_a_path_follows_the_graph_and_is_found_whenever_there_is_one(
-    leads: dict[str, list[str]], goal: str, start: str
-) -> None:
-    reached = {start}
-    for _ in range(7):
-        reached |= {to for here in reached for to in leads.get(here, ())}
-    path = path_to(goal, start, leads)
-    assert bool(path) == (goal in reached)
-    if path:
-        assert (path[0], path[-1]) == (start, goal)
-        assert all(to in leads[here] for here, to in itertools.pairwise(path))
-        assert len(path) == len(set(path))

@@ -3,9 +3,10 @@
 An owner that takes the run over sees the same revisions, whatever was saved meanwhile.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
-from headrace_blueprint.model import Flow, Map
+from headrace_blueprint.flows import MAX_FLOWS, TOO_MANY, refusal, workflow_ids
 from headrace_blueprint.plan import Plan
 
 from headrace_executor.engine import retrying
@@ -25,24 +26,16 @@ async def load(
 
     `workflow_id` is the plan's own when it is a saved workflow itself.
     """
-    if not any(used(plan)):
+    if not workflow_ids(plan.blueprint):
         return {}
     loading = _Loading(journal, parts, compiled)
 
     async def collect() -> Done:
-        await loading.visit(plan, (workflow_id,) if workflow_id else (), depth=0)
+        await loading.all(plan, workflow_id)
         return Done(loading.content)
 
     content = await once(journal, "flows", collect)
     return {name: loading.plans.get(name) or loading.compile(name, one["blueprint"]) for name, one in content.items()}
-
-
-def used(plan: Plan) -> Iterator[str]:
-    """The workflows that a plan names, in its order."""
-    for node in plan.nodes.values():
-        inner = node.node if isinstance(node, Map) else node
-        if isinstance(inner, Flow):
-            yield inner.workflow_id
 
 
 class _Loading:
@@ -55,22 +48,20 @@ class _Loading:
         self._journal = journal
         self._parts = parts
         self._compiled = compiled
-        self._depths: dict[str, int] = {}
 
-    async def visit(self, plan: Plan, path: tuple[str, ...], *, depth: int) -> None:
-        """Load what a plan uses, unless it was visited as deep before."""
-        for name in dict.fromkeys(used(plan)):
-            if name in path:
-                raise _refused(f"The workflow {name!r} would come back to itself: {_chain((*path, name))}.")
-            most = self._parts.limits.max_flow_depth
-            if depth >= most:
-                raise _refused(
-                    f"Flows are inside each other more than {most} deep (max_flow_depth): {_chain((*path, name))}."
-                )
-            if self._depths.get(name, -1) >= depth:
-                continue
-            self._depths[name] = depth
-            await self.visit(await self._plan(name), (*path, name), depth=depth + 1)
+    async def all(self, plan: Plan, workflow_id: str) -> None:
+        """Load what a plan leads to. Raises `RunFailed`."""
+        leads: dict[str, Sequence[str]] = {workflow_id: workflow_ids(plan.blueprint)}
+        pending = deque(leads[workflow_id])
+        while pending:
+            name = pending.popleft()
+            if name not in leads:
+                if len(self.plans) == MAX_FLOWS:
+                    raise _refused(f"The blueprint cannot be run: {TOO_MANY}.")
+                leads[name] = workflow_ids((await self._plan(name)).blueprint)
+                pending += leads[name]
+        if (why := refusal(workflow_id, leads)) is not None:
+            raise _refused(f"The blueprint cannot be run: {why}.")
 
     def compile(self, name: str, blueprint: Json) -> Plan:
         """The plan of a workflow. Raises `RunFailed`, which names it."""
@@ -80,13 +71,10 @@ class _Loading:
             raise _refused(f"The workflow {name!r} cannot be run: {failed.failure.message}") from failed
 
     async def _plan(self, name: str) -> Plan:
-        if name not in self.plans:
-            if len(self.plans) >= self._parts.limits.max_flows:
-                raise _refused(f"The run uses more than {self._parts.limits.max_flows} saved workflows (max_flows).")
-            saved = await self._saved(name)
-            self.plans[name] = self.compile(name, saved.blueprint)
-            self.content[name] = {"revision": saved.revision, "blueprint": saved.blueprint}
-        return self.plans[name]
+        saved = await self._saved(name)
+        self.plans[name] = plan = self.compile(name, saved.blueprint)
+        self.content[name] = {"revision": saved.revision, "blueprint": saved.blueprint}
+        return plan
 
     async def _saved(self, name: str) -> SavedWorkflow:
         workflows, run = self._parts.workflows, self._journal.run
@@ -101,10 +89,6 @@ class _Loading:
         if saved is None:
             raise _refused(f"There is no saved workflow {name!r}; save it, or name another in the flow's workflow_id.")
         return saved
-
-
-def _chain(path: Sequence[str]) -> str:
-    return " → ".join(path)
 
 
 def _refused(text: str) -> RunFailed:

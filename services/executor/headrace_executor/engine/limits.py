@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headrace_blueprint.flows import MAX_FLOW_DEPTH, MAX_FLOWS
-
 
 def _timeouts() -> Mapping[str, float]:
     return {"data": 30.0, "retrieve": 60.0, "compute": 10.0, "branch": 10.0, "compose": 120.0}
@@ -24,10 +22,6 @@ class Limits:
     """The same of all runs of a process."""
     max_run_nodes: int = 1000
     """Nodes that a run may begin, items of maps and nodes of flows included."""
-    max_flow_depth: int = MAX_FLOW_DEPTH
-    """How deep flows may be inside each other."""
-    max_flows: int = MAX_FLOWS
-    """Saved workflows that one run may use."""
     retry_budget: int = 20
     """Attempts after the first that one owner of a run makes at all its nodes together."""
     history_turns: int = 8

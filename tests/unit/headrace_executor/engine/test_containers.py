@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
-from headrace_executor.engine.limits import Limits
+from headrace_blueprint.flows import MAX_FLOW_DEPTH, MAX_FLOWS
 from headrace_executor.errors import LeaseLost, RunFailed
 from headrace_executor.model import FailureCode
 from headrace_llm.errors import ProviderRejected, ProviderUnavailable
@@ -231,13 +231,18 @@ class TestFlow:
         world = self.world(double=blueprint(calls), two=blueprint(back))
         assert "double → two → double" in (await world.fails(blueprint(self.CALL))).failure.message
 
+    async def test_a_saved_workflow_that_runs_itself_is_refused_with_its_path(self) -> None:
+        back = {"id": "a", "kind": "flow", "workflow_id": "me"}
+        failed = await self.world(double=blueprint(back)).fails(blueprint(self.CALL), workflow_id="me")
+        assert "me → double → me" in failed.failure.message
+
     async def test_flows_nest_no_deeper_than_the_limit(self) -> None:
-        chain = {f"w{n}": blueprint({"id": "a", "kind": "flow", "workflow_id": f"w{n + 1}"}) for n in range(3)}
-        world = World(workflows=FakeWorkflows({**chain, "w3": self.DOUBLE}), limits=Limits(max_flow_depth=3))
-        document = blueprint({"id": "a", "kind": "flow", "workflow_id": "w0"})
-        assert "w0 → w1 → w2 → w3" in (await world.fails(document)).failure.message
-        world.limits = Limits(max_flow_depth=4)
-        assert (await world.run(document)).output == 2
+        last = MAX_FLOW_DEPTH
+        chain = {f"w{n}": blueprint({"id": "a", "kind": "flow", "workflow_id": f"w{n + 1}"}) for n in range(last)}
+        world = World(workflows=FakeWorkflows({**chain, f"w{last}": self.DOUBLE}))
+        too_deep = blueprint({"id": "a", "kind": "flow", "workflow_id": "w0"})
+        assert " → ".join(f"w{n}" for n in range(last + 1)) in (await world.fails(too_deep)).failure.message
+        assert (await world.run(blueprint({"id": "a", "kind": "flow", "workflow_id": "w1"}))).output == 2
 
     async def test_a_workflow_that_cannot_run_is_named(self) -> None:
         failed = await self.world(double={"version": 1}).fails(blueprint(self.CALL))
@@ -249,10 +254,12 @@ class TestFlow:
 
 
 async def test_a_run_uses_no_more_workflows_than_the_limit() -> None:
-    names = ["w0", "w1", "w2"]
+    names = [f"w{n}" for n in range(MAX_FLOWS + 1)]
     nodes = [{"id": name, "kind": "flow", "workflow_id": name} for name in names]
-    world = World(workflows=FakeWorkflows(dict.fromkeys(names, TestFlow.DOUBLE)), limits=Limits(max_flows=2))
-    assert "max_flows" in (await world.fails(blueprint(*nodes, output="w0"))).failure.message
+    world = World(workflows=FakeWorkflows(dict.fromkeys(names, TestFlow.DOUBLE)))
+    assert f"more than {MAX_FLOWS} workflows" in (await world.fails(blueprint(*nodes, output="w0"))).failure.message
+    assert len(world.workflows.asked) == MAX_FLOWS
+    assert (await world.run(blueprint(*nodes[1:], output="w1"))).output == 2
 
 
 async def test_cancelling_a_run_stops_all_that_is_inside_it() -> None:

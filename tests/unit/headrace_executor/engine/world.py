@@ -64,13 +64,17 @@ class World:
             jitter=lambda: 1.0,
         )
 
-    async def run(self, document: Json, *, inputs: Json = None, start: Start = NOTHING, **crash: Any) -> Executed:
+    async def run(
+        self, document: Json, *, inputs: Json = None, start: Start = NOTHING, workflow_id: str = "", **crash: Any
+    ) -> Executed:
         """Run it as the next owner; whatever the end, the log is what readers have then."""
         self.owner += 1
         self.journal = FakeJournal(claimed({}, attempt=self.owner, **self.changes), log=self.log, **crash)
         plan = requests.compiled(document, tools=catalog.schemas(self.toolbox, "t1"))
         try:
-            done = await execute(self.journal, plan, inputs=inputs or {}, parts=self.parts(), start=start)
+            done = await execute(
+                self.journal, plan, inputs=inputs or {}, parts=self.parts(), start=start, workflow_id=workflow_id
+            )
         except RunFailed:
             self.journal.flush()
             raise
