@@ -109,7 +109,7 @@ def evaluate(expression: Expression, scope: Mapping[str, Json]) -> Json:
         known = variables["nodes"]
         variables["nodes"] = {node: known[node] for node in expression.needs if node in known}
     try:
-        result = expression.program.execute(cel_engine.context(variables))
+        result = expression.program.execute(cel_engine.context(variables, expression.functions))
     except KeyError as error:
         raise EvaluationFailed(f"there is no {error.args[0]!r}") from None
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -17,6 +17,14 @@ def capped(value: Json, max_bytes: int, step: str = "") -> Json:
     return value if len(encoded) <= max_bytes else _stand_in(value, encoded, step, PREVIEW_CHARACTERS)
 
 
+def text(value: Json, max_bytes: int, step: str = "") -> str:
+    """The JSON of what `capped` makes of a value."""
+    encoded = orjson.dumps(value)
+    if len(encoded) > max_bytes:
+        encoded = orjson.dumps(_stand_in(value, encoded, step, PREVIEW_CHARACTERS))
+    return encoded.decode()
+
+
 def fitted(document: Json, steps: Mapping[tuple[str | int, ...], str], *, max_bytes: int) -> Json:
     """`document`, or a copy that has at most `max_bytes` of JSON, if the values that `steps` names leave room for it.
 

@@ -1,6 +1,6 @@
 """The shared state that readers of a run see, and how it changes: {blueprint, page: {slots}}. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from headrace_blueprint.faults import pointer
 from headrace_blueprint.model import Blueprint
@@ -9,8 +9,6 @@ from headrace_executor import events
 from headrace_executor.engine.large import capped, fitted
 from headrace_executor.model import Json
 from headrace_executor.ports import Event, Gap, PageRef
-
-__all__ = ["capped", "filled", "item", "listed", "snapshot", "whole"]
 
 SNAPSHOT_VALUES = 16
 """How many values of the largest size the slots of one snapshot may have together."""
@@ -30,19 +28,21 @@ def snapshot(blueprint: Blueprint, outputs: Mapping[str, Json], *, max_bytes: in
 
 def filled(blueprint: Blueprint, node: str, output: Json, *, max_bytes: int) -> Sequence[Event]:
     """STATE_DELTA for the slots that `node` fills; none when it fills none."""
-    value = capped(output, max_bytes, f"node:{node}")
-    return _delta(blueprint, node, lambda slot: {"op": "add", "path": _path(slot), "value": value})
+    slots = _slots(blueprint, node)
+    value = capped(output, max_bytes, f"node:{node}") if slots else None
+    return _delta({"op": "add", "path": _path(slot), "value": value} for slot in slots)
 
 
 def listed(blueprint: Blueprint, node: str, count: int) -> Sequence[Event]:
     """STATE_DELTA for the slots that a map fills, before its items have ended: so many nulls."""
-    return _delta(blueprint, node, lambda slot: {"op": "add", "path": _path(slot), "value": [None] * count})
+    return _delta({"op": "add", "path": _path(slot), "value": [None] * count} for slot in _slots(blueprint, node))
 
 
 def item(blueprint: Blueprint, node: str, index: int, output: Json, *, max_bytes: int) -> Sequence[Event]:
     """STATE_DELTA for one item, from 0, of the slots that a map fills."""
-    value = capped(output, max_bytes, f"node:{node}[{index}]")
-    return _delta(blueprint, node, lambda slot: {"op": "replace", "path": _path(slot, index), "value": value})
+    slots = _slots(blueprint, node)
+    value = capped(output, max_bytes, f"node:{node}[{index}]") if slots else None
+    return _delta({"op": "replace", "path": _path(slot, index), "value": value} for slot in slots)
 
 
 def whole(blueprint: Blueprint, outputs: Mapping[str, Json], gaps: Sequence[Gap] = (), ref: PageRef | None = None) -> Json:
@@ -60,8 +60,12 @@ def whole(blueprint: Blueprint, outputs: Mapping[str, Json], gaps: Sequence[Gap]
     return {**known, "title": blueprint.name, "slots": slots}
 
 
-def _delta(blueprint: Blueprint, node: str, change: Callable[[str], Json]) -> Sequence[Event]:
-    patch = [change(slot.slot) for slot in blueprint.layout or () if slot.node == node]
+def _slots(blueprint: Blueprint, node: str) -> Sequence[str]:
+    return [slot.slot for slot in blueprint.layout or () if slot.node == node]
+
+
+def _delta(changes: Iterable[Json]) -> Sequence[Event]:
+    patch = list(changes)
     return (events.state_delta(patch),) if patch else ()
 
 

@@ -9,6 +9,7 @@ import math
 import re
 import time as clock
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 
 import jsonschema
 import jsonschema.exceptions
@@ -21,7 +22,7 @@ from headrace_tools.errors import ToolFailed
 from headrace_tools.model import ToolEntry
 
 from headrace_executor import events
-from headrace_executor.engine import page
+from headrace_executor.engine import large
 from headrace_executor.engine.metrics import TOOL_CALLS, TOOL_SECONDS
 from headrace_executor.engine.nodes import retrieve
 from headrace_executor.engine.nodes.attempt import Attempt
@@ -32,6 +33,8 @@ from headrace_executor.ports import Event
 
 MAX_FAULTS = 5
 """Faults of arguments that one message lists."""
+VALIDATORS = 512
+"""How many tools' schemas a process keeps ready."""
 
 Arguments = Mapping[str, Json]
 
@@ -78,24 +81,29 @@ _ENTRIES = {name: ToolEntry(tool, "builtin", "", idempotent=True) for name, tool
 
 def find(attempt: Attempt, name: str) -> ToolEntry:
     """A tool that the run may call. Raises `ToolFailed`, which names the nearest one."""
-    known = {**attempt.parts.toolbox.tools(attempt.run.tenant_id), **_ENTRIES}
-    entry = known.get(name)
+    known = attempt.parts.toolbox.tools(attempt.run.tenant_id)
+    entry = _ENTRIES.get(name) or known.get(name)
     if entry is None:
-        raise ToolFailed(f"there is no such tool; {nearest(name, known)}", reason="invalid")
+        raise ToolFailed(f"there is no such tool; {nearest(name, (*known, *_ENTRIES))}", reason="invalid")
     return entry
 
 
 def check(entry: ToolEntry, arguments: Arguments) -> None:
     """Hold arguments against the tool's JSON Schema. Raises `ToolFailed`."""
-    # An empty registry: a schema of somebody else's server refers to nothing that would have to be fetched.
-    validator = jsonschema.Draft202012Validator(dict(entry.tool.input_schema), registry=referencing.Registry())
     try:
+        validator = _validator(orjson.dumps(dict(entry.tool.input_schema)))
         faults = sorted(validator.iter_errors(arguments), key=lambda fault: list(map(str, fault.absolute_path)))
     except _UNREADABLE as error:
         raise ToolFailed(f"its arguments' schema cannot be read: {str(error)[:200]}", reason="failed") from error
     if faults:
         said = "; ".join(f"{fault.json_path}: {fault.message[:200]}" for fault in faults[:MAX_FAULTS])
         raise ToolFailed(f"the arguments are not those of the tool: {said}", reason="invalid")
+
+
+@lru_cache(maxsize=VALIDATORS)
+def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
+    # An empty registry: a schema of somebody else's server refers to nothing that would have to be fetched.
+    return jsonschema.Draft202012Validator(orjson.loads(schema), registry=referencing.Registry())
 
 
 def failure(name: str, error: ToolFailed) -> RunFailed:
@@ -120,13 +128,13 @@ _FAILURES: Mapping[str, tuple[FailureCode, str, str]] = {
 def announce(attempt: Attempt, event_id: str, name: str, arguments: str, *, parent: str = "") -> None:
     """Tell readers that a call is made, with its arguments as JSON. `parent` is the message in which a model wished it."""
     limit = attempt.parts.limits.max_event_bytes
-    shown = arguments if len(arguments) <= limit else orjson.dumps(page.capped(arguments, limit)).decode()
+    shown = arguments if len(arguments) <= limit else large.text(arguments, limit)
     attempt.journal.emit(*events.tool_call(event_id, name, shown, parent_message_id=parent))
 
 
 def told(attempt: Attempt, event_id: str, output: Json, *, step: str = "") -> Event:
     """What tells readers a call's result. `step` has it whole, "" when none has."""
-    content = orjson.dumps(page.capped(output, attempt.parts.limits.max_event_bytes, step)).decode()
+    content = large.text(output, attempt.parts.limits.max_event_bytes, step)
     return events.tool_result(event_id, f"{event_id}:result", content)
 
 
