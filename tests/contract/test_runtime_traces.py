@@ -4,7 +4,9 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
 from headrace_runtime import telemetry
+from opentelemetry import trace
 
 from tests.support import otlp
 
@@ -40,6 +42,18 @@ def test_without_an_endpoint_nothing_that_exports_is_imported() -> None:
     done = python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_without_an_endpoint_a_callers_trace_goes_through_the_spans_inside() -> None:
+    tracer = trace.get_tracer("test")
+    theirs = trace.SpanContext(trace_id=7, span_id=9, is_remote=True)
+    remote = trace.set_span_in_context(trace.NonRecordingSpan(theirs))
+    with telemetry.span(tracer, "request", parent=remote), telemetry.span(tracer, "step") as step:
+        assert trace.get_current_span() is step
+        assert step.get_span_context() == theirs
+    with pytest.raises(LookupError), telemetry.span(tracer, "step") as step:
+        assert not step.get_span_context().is_valid
+        raise LookupError
 
 
 SPANS = """

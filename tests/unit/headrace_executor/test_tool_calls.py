@@ -108,6 +108,13 @@ async def test_a_schema_that_is_none_is_the_tools_fault_and_nothing_is_fetched(s
     assert "schema" in failed.failure.message
 
 
+async def test_arguments_are_held_against_the_schema_that_the_tool_has_at_the_time() -> None:
+    await run(box({}))
+    failed = await fails(box({}, schema={**SCHEMA, "properties": {"id": {"type": "string"}}}))
+    assert "$.id: 3 is not of type 'string'" in failed.failure.message
+    await run(box({}))
+
+
 @pytest.mark.parametrize(
     ("reason", "code", "says"),
     [

@@ -19,6 +19,9 @@ from headrace_executor.runs.records import Chunk, Ending, RunWrite, StepWrite
 
 Event = Mapping[str, Any]
 
+NOTHING_SPENT = orjson.dumps(Usage().to_json())
+"""What most steps cost."""
+
 
 @dataclass(frozen=True, slots=True)
 class BufferLimits:
@@ -110,7 +113,8 @@ class RunJournal:
         self._check()
         self._append(events)
         self._seal()
-        write = StepWrite(step, orjson.dumps(output), orjson.dumps(usage.to_json()))
+        cost = orjson.dumps(usage.to_json()) if usage.models else NOTHING_SPENT
+        write = StepWrite(step, orjson.dumps(output), cost)
         self._step_writes.append(write)
         self._step_bytes += len(write.output)
         self._steps[step] = StepRecord(output, usage)

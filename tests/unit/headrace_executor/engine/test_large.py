@@ -25,6 +25,11 @@ def test_a_larger_one_is_shown_by_its_beginning_and_its_step() -> None:
     assert shown == {"truncated": True, "bytes": 5002, "preview": "x" * 2000, "step": "node:m[3]"}
 
 
+@given(value=st.dictionaries(st.text(), st.text() | st.integers(0, 9)), most=st.integers(0, 60))
+def test_as_a_text_it_is_shown_alike(value: Json, most: int) -> None:
+    assert orjson.loads(large.text(value, most, "node:a")) == large.capped(value, most, "node:a")
+
+
 @given(
     sizes=st.lists(st.integers(0, 30_000), min_size=1, max_size=12),
     character=st.sampled_from(["x", "ü", "\0", "😀"]),
