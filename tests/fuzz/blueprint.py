@@ -1,8 +1,8 @@
 """Looks for blueprints that make a reader fail or wait: `python -m tests.fuzz.blueprint -max_total_time=60`.
 
-First the costliest documents that we know are measured, then atheris looks for others; its options are libFuzzer's, such
-as `-atheris_runs=10000`. It fails when a reader raises what it does not promise to raise, or when a document takes more
-than 100 ms of CPU time on this machine, which should be idle. What it finds it leaves in `.fuzz`.
+First the costliest that we know are measured (`tests.fuzz.known`), then atheris looks for others; its options are
+libFuzzer's, such as `-atheris_runs=10000`. It fails when a reader raises what it does not promise to raise, or when a
+document takes more than 100 ms of CPU time on this machine, which should be idle. What it finds it leaves in `.fuzz`.
 """
 
 import os
@@ -14,14 +14,12 @@ from pathlib import Path
 
 import orjson
 
-from tests.fuzz import hostile, trial
+from tests.fuzz import hostile, known, trial
 
 ROOT = Path(__file__).parents[2]
 FOUND = ROOT / ".fuzz"
 SEEDS = ("tests/data/blueprints/v1/*.json", "services/planner/headrace_planner/blueprints/*.json", "examples/**/*.json")
 MAX_SEED_BYTES = 4_000
-ROUNDS = 3
-SHOWN = 12
 DEFAULT = ("-max_total_time=60",)
 LIBFUZZER = (
     "-verbosity=0",
@@ -36,9 +34,9 @@ LIBFUZZER = (
 def main(arguments: list[str]) -> int:
     """Measure, then search. Returns the exit code."""
     if arguments[:1] == ["--measure"]:
-        print(trial.cpu_s(Path(arguments[1]).read_bytes(), rounds=ROUNDS))
+        print(trial.cpu_s(Path(arguments[1]).read_bytes(), rounds=known.ROUNDS))
         return 0
-    if not _known():
+    if known.main():
         return 1
     FOUND.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="headrace-fuzz-") as folder:
@@ -50,7 +48,7 @@ def main(arguments: list[str]) -> int:
         done = subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "HEADRACE_FUZZ_SLOWEST": str(slowest)})
         if slowest.exists():
             data = slowest.read_bytes()
-            print(f"slowest that was found: {trial.cpu_s(data, rounds=ROUNDS) * 1000:.1f} ms, {len(data)} bytes")
+            print(f"slowest that was found: {trial.cpu_s(data, rounds=known.ROUNDS) * 1000:.1f} ms, {len(data)} bytes")
             (FOUND / "slowest").write_bytes(data)
     return done.returncode
 
@@ -73,16 +71,6 @@ def seeds() -> Iterator[bytes]:
         "-1-1",
     ):
         yield trial.EXPRESSION + source.encode()
-
-
-def _known() -> bool:
-    """Print what the known documents cost; whether none is past the limit."""
-    costs = {name: trial.cpu_s(trial.DOCUMENT + data, rounds=ROUNDS) for name, data in hostile.documents().items()}
-    slowest = sorted(costs, key=lambda name: -costs[name])
-    print(f"the costliest of {len(costs)} known documents, ms of CPU time (limit {trial.MAX_CPU_S * 1000:.0f}):")
-    for name in slowest[:SHOWN]:
-        print(f"  {costs[name] * 1000:8.1f}  {name}")
-    return costs[slowest[0]] <= trial.MAX_CPU_S
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headrace_blueprint import cel_engine, flows, limits, model, schemas, scope, sources, tools, validation
+from headrace_blueprint import cel_engine, fit, flows, limits, model, schemas, scope, sources, tools, validation
 from headrace_blueprint.expressions import MAX_LOOPS, MAX_NESTING, MAX_TOKENS
 from headrace_blueprint.plan import compile_plan
 from headrace_blueprint.references import MAX_PATH
@@ -137,6 +137,7 @@ def test_every_limit_is_the_one_that_holds() -> None:
         "workflows inside each other": [flows.MAX_FLOW_DEPTH],
         "faults listed": [validation.MAX_FAULTS],
         "workflows reached": [flows.MAX_FLOWS],
+        "checks of a run's inputs": [fit.MAX_WORK, fit.MAX_WORK // 2],
     }
 
 

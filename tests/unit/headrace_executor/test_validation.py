@@ -82,6 +82,13 @@ async def test_inputs_are_checked_with_the_schemas_defaults() -> None:
     assert set(await faults(document, {})) == {"/inputs"}
 
 
+async def test_inputs_that_would_be_checked_for_minutes_are_refused() -> None:
+    schema = {"type": "object", "properties": {"all": {"items": {"allOf": [{}] * 200}}}}
+    found = await faults({**PLAN, "inputs": schema}, {"all": [1] * 5000})
+    assert set(found) == {"/inputs"}
+    assert "fewer values" in found["/inputs"]
+
+
 async def test_an_unknown_workflow_is_a_fault_with_the_nearest_id_and_the_order_of_saving() -> None:
     flows = Flows({"weekly-report": (), "quiz": ()})
     found = await faults(plan(flow("a", "weekly-raport"), flow("b", "quiz")), flows=flows)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-import jsonschema
 import orjson
-from headrace_blueprint import schemas, validation
+from headrace_blueprint import fit, schemas, validation
 from headrace_blueprint import tools as builtin
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
 from headrace_blueprint.plan import Plan, compile_plan
@@ -136,8 +135,8 @@ def inputs(plan: Plan, given: Json) -> Mapping[str, Json]:
 
 
 def _input_faults(plan: Plan, value: Json) -> list[Fault]:
-    validator = jsonschema.Draft202012Validator({"type": "object", **plan.blueprint.inputs})
-    return [Fault(pointer(("inputs", *fault.absolute_path)), fault.message[:200]) for fault in validator.iter_errors(value)]
+    found = fit.faults(plan.blueprint.inputs, value)
+    return [Fault(pointer(("inputs", *path)), message) for path, message in found]
 
 
 def with_defaults(plan: Plan, given: Json) -> Json:
