@@ -8,8 +8,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jsonschema
-from headrace_blueprint import references, validation
+from headrace_blueprint import fit, references, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
 from headrace_blueprint.model import MAX_TEXT, Blueprint, Compose, Compute, Map, Node
 from headrace_blueprint.plan import Plan, compile_plan
@@ -124,9 +123,8 @@ def _input_faults(page: Page, change: Change) -> Iterable[Fault]:
             yield Fault(pointer(("inputs", name)), "no such input can be set", f"there are: {', '.join(known) or 'none'}")
     if not change.inputs:
         return
-    schema = {"type": "object", **page.document.get("inputs", {})}
-    for error in jsonschema.Draft202012Validator(schema).iter_errors({**page.inputs, **change.inputs}):
-        yield Fault(pointer(("inputs", *error.absolute_path)), error.message[:200])
+    for path, message in fit.faults(page.document.get("inputs", {}), {**page.inputs, **change.inputs}):
+        yield Fault(pointer(("inputs", *path)), message)
     if not (
         change.rewrite or change.remove or change.add or reads.differing(page.inputs, {**page.inputs, **change.inputs})
     ):
