@@ -13,7 +13,7 @@ from headrace_executor.adapters.postgres.page_versions import PageStore
 from headrace_executor.adapters.postgres.pages import RunPages
 from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
-from headrace_executor.errors import LeaseLost, RunFailed
+from headrace_executor.errors import LeaseLost, PageMoved, RunFailed
 from headrace_executor.model import ClaimedRun, Outcome
 from headrace_executor.ports import Gap, Journal, PageRef
 from headrace_executor.runs import ids
@@ -88,19 +88,38 @@ async def test_a_change_that_is_saved_twice_at_once_makes_one_version(pool: Pool
     assert await count(pool, "page_versions") == 2
 
 
-async def test_changes_of_one_moment_get_numbers_of_their_own_and_the_last_is_current(pool: Pool) -> None:
+async def test_of_changes_of_one_moment_one_is_stored_and_the_others_hear_that_the_page_has_moved(pool: Pool) -> None:
     store = RunPages(pool, max_per_tenant=9)
     parent = await store.save(await running(pool), draft({"a": 0}))
     runs = [await running(pool) for _ in range(8)]
-    refs = await asyncio.gather(*(store.save(run, draft({"a": run.run_id}, parent=parent)) for run in runs))
-    assert sorted(ref.version for ref in refs) == list(range(2, 10))
+    answers = await asyncio.gather(
+        *(store.save(run, draft({"a": run.run_id}, parent=parent)) for run in runs), return_exceptions=True
+    )
+    (winner,) = [number for number, answer in enumerate(answers) if isinstance(answer, PageRef)]
+    assert answers[winner] == PageRef(parent.page_id, 2)
+    assert [answer.current for answer in answers if isinstance(answer, PageMoved)] == [2] * 7
     history = await PageStore(pool).versions("t", parent.page_id)
-    assert [(one.version, one.parent_version) for one in history] == [(1, 0), *((n, 1) for n in range(2, 10))]
-    assert [one.version for one in history if one.current] == [9]
-    for run, ref in zip(runs, refs, strict=True):
-        found = await PageStore(pool).read("t", parent.page_id, ref.version)
-        assert found is not None
-        assert found[1].outputs == {"a": run.run_id}
+    assert [(one.version, one.parent_version, one.current) for one in history] == [(1, 0, False), (2, 1, True)]
+    found = await store.load(runs[0], parent.page_id)
+    assert found is not None
+    assert found.draft.outputs == {"a": runs[winner].run_id}
+
+
+async def test_an_undo_before_a_change_is_stored_is_heard_of(pool: Pool) -> None:
+    store = RunPages(pool, max_per_tenant=9)
+    first = await store.save(await running(pool), draft({"a": 0}))
+    second = await store.save(await running(pool), draft({"a": 1}, parent=first))
+    await PageStore(pool).restore("t", first.page_id, version=0, expected=0)
+    run = await running(pool)
+    with pytest.raises(PageMoved) as caught:
+        await store.save(run, draft({"a": 2}, parent=second))
+    assert caught.value.current == 1
+    ref = await store.save(run, draft({"a": 2}, parent=first))
+    assert (ref.version, ref.parent_version) == (3, 1)
+    base, current = await store.load(run, first.page_id, 2), await store.load(run, first.page_id)
+    assert base is not None
+    assert current is not None
+    assert (base.draft.outputs, current.draft.outputs) == ({"a": 1}, {"a": 2})
 
 
 @pytest.mark.parametrize("parent", [False, True])
@@ -153,15 +172,11 @@ async def test_a_page_has_at_most_200_versions_and_says_what_to_do(pool: Pool, m
     store = RunPages(pool, max_per_tenant=9)
     parent = await store.save(await running(pool), draft({"a": 0}))
     await pool.fetch("UPDATE pages SET last_version = $1", pages.MAX_VERSIONS - 1)
-    runs = [await running(pool) for _ in range(3)]
-    answers = await asyncio.gather(
-        *(store.save(run, draft({"a": 1}, parent=parent)) for run in runs), return_exceptions=True
-    )
-    assert [ref.version for ref in answers if isinstance(ref, PageRef)] == [pages.MAX_VERSIONS]
-    failures = [answer for answer in answers if isinstance(answer, RunFailed)]
-    assert len(failures) == 2
-    assert "200 versions" in str(failures[0])
-    assert "new page" in str(failures[0])
+    last = await store.save(await running(pool), draft({"a": 1}, parent=parent))
+    assert last.version == pages.MAX_VERSIONS
+    with pytest.raises(RunFailed, match="200 versions") as caught:
+        await store.save(await running(pool), draft({"a": 2}, parent=last))
+    assert "new page" in str(caught.value)
 
 
 async def test_a_page_has_at_most_so_many_bytes(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ UPKEEP_FAILED = Counter(
 )
 PAGE_VERSIONS = Counter(
     "headrace_executor_page_versions_total",
-    "Versions of pages that runs saved: stored, again (there already), refused (no room) or fenced.",
+    "Versions of pages that runs saved: stored, again (there already), moved (another is current), refused, fenced.",
     ["result"],
 )
 CHATS = Gauge("headrace_executor_chats", "Open Chat calls.")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jsonschema
-from headrace_blueprint import references, validation
+from headrace_blueprint import reads, references, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
 from headrace_blueprint.model import MAX_TEXT, Blueprint, Compose, Compute, Map, Node
 from headrace_blueprint.plan import Plan, compile_plan
@@ -17,7 +17,6 @@ from headrace_blueprint.plan import Plan, compile_plan
 from headrace_planner.drafts import fresh
 from headrace_planner.errors import PatchTooLong
 from headrace_planner.model import RUNNABLE
-from headrace_planner.patching import reads
 from headrace_planner.patching.model import Addition, Change, Page, Patched
 
 MAX_INSTRUCTION_CHARS = 2_000

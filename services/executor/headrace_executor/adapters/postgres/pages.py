@@ -12,7 +12,7 @@ from headrace_executor import metrics
 from headrace_executor.adapters.postgres import rows
 from headrace_executor.adapters.postgres.page_values import NODE, content, read_values
 from headrace_executor.adapters.postgres.parts import cut
-from headrace_executor.errors import LeaseLost, RunFailed, StoreRefused
+from headrace_executor.errors import LeaseLost, PageMoved, RunFailed, StoreRefused
 from headrace_executor.model import ClaimedRun, FailureCode
 from headrace_executor.ports import PageDraft, PageRef, StoredPage
 from headrace_executor.runs import ids
@@ -27,7 +27,7 @@ _MINE = """
 WITH mine AS (
     SELECT FROM runs WHERE run_id = $1::uuid AND fence = $2 AND tenant_id = $3 AND state = 'running' FOR NO KEY UPDATE
 ), made AS (
-    SELECT page_id, version FROM page_versions WHERE run_id = $1
+    SELECT page_id, version, parent_version FROM page_versions WHERE run_id = $1
 )
 """
 _NEW = """
@@ -39,14 +39,14 @@ _NEW = """
     RETURNING page_id, last_version
 )
 """
-# The page's row is locked by the update, so that two versions of one moment are numbered one after the other.
+# The page's row is locked by the update: of two versions of one moment the second finds that the page has moved.
 _NEXT = """
 , page AS (
     UPDATE pages p SET
         last_version = p.last_version + 1, current_version = p.last_version + 1, size_bytes = p.size_bytes + $6::bigint
     FROM mine
-    WHERE p.page_id = $4 AND p.tenant_id = $3 AND p.last_version < $14::bigint AND p.size_bytes + $6 <= $15::bigint
-      AND NOT EXISTS (SELECT FROM made)
+    WHERE p.page_id = $4 AND p.tenant_id = $3 AND p.current_version = $7::integer
+      AND p.last_version < $14::bigint AND p.size_bytes + $6 <= $15::bigint AND NOT EXISTS (SELECT FROM made)
     RETURNING p.page_id, p.last_version
 )
 """
@@ -54,7 +54,7 @@ _VERSION = """
 , versioned AS (
     INSERT INTO page_versions
         (page_id, version, parent_version, run_id, session_id, instruction, title, usage, names, digests)
-    SELECT page_id, last_version, $7::integer, $1, $5::uuid, $8::text, $9::text, $10::bytea, $11::text[], $12::bytea[]
+    SELECT page_id, last_version, $7, $1, $5::uuid, $8::text, $9::text, $10::bytea, $11::text[], $12::bytea[]
     FROM page
 ), stored AS (
     INSERT INTO page_values (page_id, digest, part, data)
@@ -63,13 +63,15 @@ _VERSION = """
     ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM mine) AS owned, COALESCE(made.page_id, page.page_id)::text AS page_id,
-       COALESCE(made.version, page.last_version) AS version, made.version IS NOT NULL AS again
+       COALESCE(made.version, page.last_version) AS version, COALESCE(made.parent_version, $7) AS parent_version,
+       made.version IS NOT NULL AS again
 FROM (VALUES (1)) one LEFT JOIN made ON true LEFT JOIN page ON true
 """
 _STATEMENTS = {False: f"{_MINE} {_NEW} {_VERSION}", True: f"{_MINE} {_NEXT} {_VERSION}"}
 _LOAD = """
 SELECT v.page_id::text, v.version, v.parent_version, v.instruction, v.usage, v.names, v.digests
-FROM pages p JOIN page_versions v ON v.page_id = p.page_id AND v.version = p.current_version
+FROM pages p
+JOIN page_versions v ON v.page_id = p.page_id AND v.version = COALESCE(NULLIF($3::integer, 0), p.current_version)
 WHERE p.page_id = $1 AND p.tenant_id = $2
 """
 _NEWEST = """
@@ -86,7 +88,10 @@ class RunPages:
         self._max_per_tenant = max_per_tenant
 
     async def save(self, run: ClaimedRun, draft: PageDraft) -> PageRef:
-        """Store what a run made, once, in one statement that its fence guards. Raises `LeaseLost` and `RunFailed`."""
+        """Store what a run made, once, in one statement that its fence guards.
+
+        Raises `LeaseLost`, `PageMoved` and `RunFailed`.
+        """
         packed = await asyncio.to_thread(_Packed, draft)
         page_id = draft.parent.page_id if draft.parent else ids.new()
         known = await self._known(page_id, packed) if draft.parent else frozenset()
@@ -99,15 +104,16 @@ class RunPages:
             metrics.PAGE_VERSIONS.labels("fenced").inc()
             raise LeaseLost(run.run_id)
         if row["version"] is None:
-            metrics.PAGE_VERSIONS.labels("refused").inc()
-            raise await self._refusal(run, page_id, new=draft.parent is None)
+            refusal = await self._refusal(run, page_id, parent=draft.parent)
+            metrics.PAGE_VERSIONS.labels("moved" if isinstance(refusal, PageMoved) else "refused").inc()
+            raise refusal
         metrics.PAGE_VERSIONS.labels("again" if row["again"] else "stored").inc()
-        return PageRef(row["page_id"], row["version"])
+        return PageRef(row["page_id"], row["version"], row["parent_version"])
 
-    async def load(self, run: ClaimedRun, page_id: str) -> StoredPage | None:
-        """The current version of a page of the run's tenant, None when there is none."""
+    async def load(self, run: ClaimedRun, page_id: str, version: int = 0) -> StoredPage | None:
+        """A version of a page of the run's tenant, the current one for 0; None when there is none."""
         known = ids.parse(page_id)
-        row = await self._pool.fetchrow(_LOAD, known, run.tenant_id) if known else None
+        row = await self._pool.fetchrow(_LOAD, known, run.tenant_id, version) if known else None
         if row is None:
             return None
         held = content(await read_values(self._pool, row["page_id"], row["names"], row["digests"]))
@@ -124,7 +130,7 @@ class RunPages:
             parent=parent,
             instruction=row["instruction"],
         )
-        return StoredPage(PageRef(row["page_id"], row["version"]), draft)
+        return StoredPage(PageRef(row["page_id"], row["version"], row["parent_version"]), draft)
 
     async def newest(self, run: ClaimedRun) -> StoredPage | None:
         """The page that the run's session made or changed last."""
@@ -172,16 +178,18 @@ class RunPages:
         assert row is not None
         return row
 
-    async def _refusal(self, run: ClaimedRun, page_id: str, *, new: bool) -> RunFailed:
-        """Why there was no room for the version."""
-        if new:
+    async def _refusal(self, run: ClaimedRun, page_id: str, *, parent: PageRef | None) -> RunFailed | PageMoved:
+        """Why the version was not stored."""
+        if parent is None:
             text = f"There are {self._max_per_tenant} pages already, or this one is too large; delete pages first."
             return RunFailed(FailureCode.INTERNAL, text)
         row = await self._pool.fetchrow(
-            "SELECT last_version FROM pages WHERE page_id = $1 AND tenant_id = $2", page_id, run.tenant_id
+            "SELECT current_version, last_version FROM pages WHERE page_id = $1 AND tenant_id = $2", page_id, run.tenant_id
         )
         if row is None:
             return RunFailed(FailureCode.INTERNAL, "The page was deleted while it was being changed.")
+        if row["current_version"] != parent.version:
+            return PageMoved(row["current_version"])
         what = f"{MAX_VERSIONS} versions" if row["last_version"] >= MAX_VERSIONS else f"{MAX_PAGE_BYTES} bytes"
         text = f"The page has no room for another version: it may have {what}. Make a new page of it, and delete this one."
         return RunFailed(FailureCode.INTERNAL, text)
