@@ -1,7 +1,8 @@
 """What a change makes of a page's blueprint, and which of its nodes run again. Pure.
 
 A change of a compose node's text stays in its slot: what was made from the earlier text stays as it is. A change of data,
-of inputs or of any other kind of node goes on to all that needs it. Whatever else is in the blueprint is left as it was.
+of inputs or of any other kind of node goes on to all that needs it. A new title runs nothing. Whatever else is in the
+blueprint is left as it was.
 """
 
 import copy
@@ -44,6 +45,8 @@ def applied(page: Page, change: Change, instruction: str, *, tools: Tools) -> Pa
     writers = {name: writing(page, plan, name) for name in asked}
     amended = set().union(*writers.values())
     _amend(document, amended, instruction)
+    for slot in document["layout"]:
+        slot["title"] = change.rename.get(slot["slot"], slot["title"])
     added = [_added(document, page, one) for one in change.add]
     _take_away(document, plan, frozenset(change.remove))
     if faults := validation.validate(document, tools=tools, kinds=RUNNABLE):
@@ -101,12 +104,19 @@ def _faults(page: Page, change: Change) -> Iterable[Fault]:
         ("rewrite", change.rewrite),
         ("remove", change.remove),
         ("add", [one.after for one in change.add if one.after]),
+        ("rename", change.rename),
     )
     for field, names in named:
         for name in names:
             if name not in slots:
                 yield Fault(pointer((field,)), f"there is no slot {name[:64]!r}", f"there are: {', '.join(sorted(slots))}")
-    if not (change.rewrite or change.remove or change.add or change.inputs):
+    titles = {slot.slot: slot.title for slot in page.layout}
+    for name, title in change.rename.items():
+        if title == titles.get(name):
+            yield Fault(pointer(("rename",)), f"the slot {name!r} is called that already", "leave it out")
+        elif name in change.remove:
+            yield Fault(pointer(("rename",)), f"the slot {name!r} is to go", "rename it or remove it")
+    if not (change.rewrite or change.remove or change.add or change.rename or change.inputs):
         yield Fault("", "nothing changes", "name the slots that the change concerns in rewrite")
     if slots <= set(change.remove) and not change.add:
         yield Fault("/remove", "no slot would be left", "leave one")
@@ -126,9 +136,8 @@ def _input_faults(page: Page, change: Change) -> Iterable[Fault]:
     schema = {"type": "object", **page.document.get("inputs", {})}
     for error in jsonschema.Draft202012Validator(schema).iter_errors({**page.inputs, **change.inputs}):
         yield Fault(pointer(("inputs", *error.absolute_path)), error.message[:200])
-    if not (
-        change.rewrite or change.remove or change.add or reads.differing(page.inputs, {**page.inputs, **change.inputs})
-    ):
+    others = change.rewrite or change.remove or change.add or change.rename
+    if not (others or reads.differing(page.inputs, {**page.inputs, **change.inputs})):
         yield Fault("/inputs", "the inputs have these values already", "name the slots that the change concerns")
 
 

@@ -284,6 +284,18 @@ class TestPatches:
         await world.patch()
         assert [request.messages[1].content for request in world.models.requests[2:]] == [answer("say u"), answer("say v")]
 
+    async def test_a_new_title_runs_no_node_and_asks_no_model(self) -> None:
+        world = World()
+        before, _ = await world.page()
+        asked = len(world.models.requests)
+        layout = [{**slot, "title": "Overview"} if slot["slot"] == "s0" else slot for slot in TWELVE["layout"]]
+        world.planner.patched = world.patched(blueprint={**TWELVE, "layout": layout}, nodes=(), rewritten=())
+        outcome, journal = await world.patch()
+        assert [slot["title"] for slot in outcome.output["page"]["slots"]][:2] == ["Overview", "S1"]
+        assert slots(outcome) == slots(before)
+        assert len(world.models.requests) == asked
+        assert {event["stepName"] for event in of_type(journal, "STEP_STARTED")} == {"plan", "page"}
+
     async def test_a_new_slot_runs_and_a_removed_one_costs_nothing(self) -> None:
         world = World()
         await world.page()

@@ -193,7 +193,9 @@ def test_any_change_of_any_page_is_valid_and_touches_only_what_it_must(data: st.
     # Slots are those of before without the removed ones, in their order, and the added ones.
     assert kept - {slot.slot for slot in of.layout} == added
     assert [slot for slot in patched.document["layout"] if slot["slot"] not in added] == [
-        slot for slot in before["layout"] if slot["slot"] not in change.remove
+        {**slot, "title": change.rename.get(slot["slot"], slot["title"])}
+        for slot in before["layout"]
+        if slot["slot"] not in change.remove
     ]
     # What is no more was needed by removed slots alone, and nothing is lost without one.
     assert change.remove or old.keys() <= new.keys()
