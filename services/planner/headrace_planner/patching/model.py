@@ -80,7 +80,7 @@ class Patched:
     nodes: tuple[str, ...]
     """To run again, in the order of the plan."""
     rewritten: tuple[str, ...]
-    """Slots of compose nodes whose prompt has the sentence."""
+    """Slots of compose nodes whose prompt has the sentence, and of flows, whose own nodes are told it when they run."""
 
 
 @dataclass(frozen=True, slots=True)

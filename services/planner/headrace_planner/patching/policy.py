@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 from headrace_blueprint import reads, references, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
-from headrace_blueprint.model import MAX_TEXT, Blueprint, Compose, Compute, Map, Node
+from headrace_blueprint.model import MAX_TEXT, Blueprint, Compose, Compute, Flow, Map, Node
 from headrace_blueprint.plan import Plan, compile_plan
 
 from headrace_planner.drafts import fresh
@@ -52,6 +52,8 @@ def applied(page: Page, change: Change, instruction: str, *, tools: Tools) -> Pa
     if faults := validation.validate(document, tools=tools, kinds=RUNNABLE):
         raise InvalidBlueprint(faults)
     made = compile_plan(Blueprint.model_validate(document))
+    told = {name for name in amended if isinstance(plan.nodes[name], Compose)}
+    told |= {name for name in asked if isinstance(plan.nodes[name], Flow)}
     changed = reads.differing(page.inputs, inputs)
     spreading = {name for name, node in made.nodes.items() if reads.depends_on_inputs(node, changed)}
     spreading |= {name for name in asked if not _is_text(plan.nodes[name])}
@@ -60,7 +62,7 @@ def applied(page: Page, change: Change, instruction: str, *, tools: Tools) -> Pa
         document,
         inputs,
         tuple(name for name in made.order if name in again),
-        tuple(slot["slot"] for slot in document["layout"] if slot["node"] in amended and _is_compose(plan, slot["node"])),
+        tuple(slot["slot"] for slot in document["layout"] if slot["node"] in told),
     )
 
 
@@ -223,10 +225,6 @@ def _closure(plan: Plan, names: Iterable[str]) -> set[str]:
 def _is_text(node: Node) -> bool:
     """Whether a model writes it, for itself or for each item of a list."""
     return isinstance(node, Compose) or (isinstance(node, Map) and isinstance(node.node, Compose))
-
-
-def _is_compose(plan: Plan, name: str) -> bool:
-    return name in plan.nodes and isinstance(plan.nodes[name], Compose)
 
 
 def _is_read(page: Page, name: str) -> bool:

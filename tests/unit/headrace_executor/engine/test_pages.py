@@ -27,6 +27,7 @@ from tests.support.executor_fakes import (
     FakeRag,
     FakeRouter,
     FakeSessions,
+    FakeWorkflows,
     answer,
     claimed,
     no_sleep,
@@ -51,6 +52,7 @@ class World:
     def __init__(self, document: Json = TWELVE, **patched: Json) -> None:
         self.pages: FakePages = FakePages()
         self.models, self.rag = FakeModels(), FakeRag()
+        self.workflows = FakeWorkflows()
         self.router, self.planner = FakeRouter("patch"), FakePlanner(document)
         self.document = document
         self.planner.patched = self.patched(**patched)
@@ -71,6 +73,7 @@ class World:
             models=self.models,
             sessions=FakeSessions(),
             cel=FakeCel(),
+            workflows=self.workflows,
             pages=self.pages,
             limits=self.limits,
             now=lambda: NOW,
@@ -283,6 +286,40 @@ class TestPatches:
         await world.run(RunKind.PAGE, {"blueprint": world.document, "inputs": {"xs": ["u", "v"]}})
         await world.patch()
         assert [request.messages[1].content for request in world.models.requests[2:]] == [answer("say u"), answer("say v")]
+
+    @pytest.mark.parametrize(
+        ("nodes", "output", "seen"),
+        [
+            ([{"id": "w", "kind": "compose", "prompt": "write ${inputs.x}"}], "nodes.w.output", "earlier"),
+            (
+                [
+                    {"id": "w", "kind": "compose", "prompt": "write ${inputs.x}"},
+                    {"id": "c", "kind": "compute", "expr": "nodes.w.output"},
+                ],
+                "nodes.c.output",
+                "sentence",
+            ),
+            ([{"id": "f", "kind": "flow", "workflow_id": "deep", "inputs": {}}], "nodes.f.output", "earlier"),
+            ([{"id": "d", "kind": "compute", "expr": "'d'"}], "nodes.d.output", "nothing"),
+        ],
+        ids=["compose", "compute", "flow", "data"],
+    )
+    async def test_a_flow_is_written_anew_by_the_node_that_its_output_stands_for(
+        self, nodes: Json, output: str, seen: str
+    ) -> None:
+        flow = {"id": "letter", "kind": "flow", "workflow_id": "letter", "inputs": {"x": "mills"}}
+        world = World(blueprint(flow, output="letter", slots=["letter"]), nodes=("letter",), rewritten=("letter",))
+        inner = {**blueprint(*nodes), "output": f"${{{output}}}"}
+        deep = {**blueprint({"id": "a", "kind": "compose", "prompt": "deep"}), "output": "${nodes.a.output}"}
+        world.workflows.blueprints = {"letter": inner, "deep": deep}
+        before, _ = await world.page()
+        asked = len(world.models.requests)
+        await world.patch()
+        messages = [[one.content for one in request.messages] for request in world.models.requests[asked:]]
+        prompt = world.models.requests[0].messages[0].content if asked else ""
+        told = [prompt, orjson.loads(slots(before)["letter"]), f"{INSTRUCTION}\n\nAnswer with the whole new text only."]
+        expected = {"earlier": [told], "sentence": [[f"{prompt}\n\n{INSTRUCTION}"]], "nothing": []}
+        assert messages == expected[seen]
 
     async def test_a_new_title_runs_no_node_and_asks_no_model(self) -> None:
         world = World()
