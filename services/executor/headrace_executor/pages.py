@@ -152,6 +152,9 @@ class KeptPages:
         if not version and not restored.parent:
             text = f"version {restored.current} was made from none; there is nothing to undo"
             raise errors.FailedPrecondition(text, reason="NOTHING_TO_UNDO")
+        if not restored.known and not version:
+            text = f"version {restored.current} was made from version {restored.parent}, which is no longer kept"
+            raise errors.FailedPrecondition(text, reason="NOTHING_TO_UNDO")
         if not restored.known:
             raise not_found(version)
         found = await self._store.find(tenant_id, known)
