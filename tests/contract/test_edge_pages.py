@@ -52,6 +52,8 @@ async def test_a_saved_workflow_or_a_given_blueprint_makes_a_page(edge: Suite) -
         ("/api/page/patch", {"instruction": "shorter"}),
         ("/api/page/patch", {"page_id": "p", "page": {}, "instruction": "shorter"}),
         ("/api/page/patch", {"page_id": "p"}),
+        ("/api/page/patch", {"page_id": "p", "instruction": "shorter", "version": 0}),
+        ("/api/page/patch", {"page": {}, "instruction": "shorter", "version": 1}),
         ("/api/page/patch", {"page_id": "p", "instruction": " "}),
         ("/api/tasks", {"kind": "page"}),
         ("/api/tasks", {"kind": "patch", "instruction": "shorter"}),
@@ -159,6 +161,42 @@ async def test_a_change_is_undone_and_nothing_is_lost(edge: Suite) -> None:
     back = await edge.client.post(f"{path}/restore", json={"version": 2, "expected_version": 1})
     assert back.json()["title"] == "two"
     problem(await edge.client.post(f"{path}/restore", json={"version": 0}), 422)
+
+
+async def test_a_client_says_which_version_it_means(edge: Suite) -> None:
+    edge.executor.script = FakeRun.finish
+    made = edge.executor.put("default", title="one", slots=SLOTS)
+    path, patch = f"/api/pages/{made.page_id}", {"page_id": made.page_id, "instruction": "shorter"}
+    read = await edge.client.get(path)
+    tag = read.headers["etag"]
+    assert tag == '"1"'
+    same = await edge.client.get(path, headers={"If-None-Match": tag})
+    assert (same.status_code, same.headers["etag"], same.content) == (304, tag, b"")
+    for fits in ({"json": {**patch, "version": 1}}, {"json": patch, "headers": {"If-Match": tag}}):
+        taken = await edge.client.post("/api/page/patch", **fits)
+        assert edge.executor.runs[taken.headers["x-run-id"]].body == {**patch, "version": 1}
+    taken = await edge.client.post("/api/page/patch", json=patch, headers={"If-Match": "*"})
+    assert edge.executor.runs[taken.headers["x-run-id"]].body == patch
+
+    edge.executor.put("default", title="two", page_id=made.page_id)
+    assert (await edge.client.get(path, headers={"If-None-Match": tag})).headers["etag"] == '"2"'
+    assert "etag" not in (await edge.client.get(path, params={"version": 1})).headers
+    submits = edge.executor.submits
+    by_body = await edge.client.post("/api/page/patch", json={**patch, "version": 1})
+    assert problem(by_body, 409)["type"].endswith("page-changed")
+    by_task = await edge.client.post("/api/tasks", json={"kind": "patch", **patch, "version": 1})
+    assert problem(by_task, 409)["type"].endswith("page-changed")
+    for header in (tag, 'W/"2"', '"2", "1"', '"0"', "2", '"99999999999"'):
+        refused = await edge.client.post("/api/page/patch", json=patch, headers={"If-Match": header})
+        assert problem(refused, 412)["type"].endswith("precondition-failed"), header
+    late = await edge.client.post(f"{path}/restore", json={}, headers={"If-Match": tag})
+    assert problem(late, 412)["type"].endswith("precondition-failed")
+    both = await edge.client.post("/api/page/patch", json={**patch, "version": 1}, headers={"If-Match": '"2"'})
+    assert problem(both, 400)["type"].endswith("invalid-header")
+    assert len(edge.executor.runs) == 3
+    assert edge.executor.submits == submits + 3, "only those that may fit are asked for"
+    back = await edge.client.post(f"{path}/restore", json={}, headers={"If-Match": '"2"'})
+    assert back.json()["version"] == 1
 
 
 @pytest.mark.parametrize(

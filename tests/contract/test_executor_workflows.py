@@ -173,6 +173,18 @@ async def test_a_tenant_has_so_many_workflows_and_may_always_replace_them(one: E
     assert (await put(one, "d", tenant_id="other")).created
 
 
+async def test_the_limit_of_workflows_holds_for_writes_of_one_moment(one: Executor) -> None:
+    for _ in range(4):
+        names = [f"w{number}" for number in range(12)]
+        answers = await asyncio.gather(*(put(one, name) for name in names), return_exceptions=True)
+        made = [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, pb.PutWorkflowResponse)]
+        assert len(made) == 3
+        refusals = [answer for answer in answers if not isinstance(answer, pb.PutWorkflowResponse)]
+        assert {type(refusal) for refusal in refusals} == {errors.ResourceExhausted}
+        for name in made:
+            await call(one.workflows.DeleteWorkflow, pb.DeleteWorkflowRequest(tenant_id="t", workflow_id=name))
+
+
 async def test_workflows_are_listed_by_id_page_by_page_without_their_blueprints(one: Executor) -> None:
     for name in ("b", "a-2", "a"):
         await put(one, name)

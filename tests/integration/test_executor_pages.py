@@ -13,11 +13,14 @@ from headrace_executor.adapters.postgres.page_versions import PageStore
 from headrace_executor.adapters.postgres.pages import RunPages
 from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
-from headrace_executor.errors import LeaseLost, RunFailed
+from headrace_executor.errors import LeaseLost, PageMoved, RunFailed
 from headrace_executor.model import ClaimedRun, Outcome
+from headrace_executor.pages import KeptPages
 from headrace_executor.ports import Gap, Journal, PageRef
 from headrace_executor.runs import ids
+from headrace_executor.runs.records import StoredPages
 from headrace_postgres.pool import Pool, open_pool
+from headrace_runtime import errors
 
 from tests.support.executor_durable import PAID, executor, settings
 from tests.support.executor_fakes import claimed
@@ -88,19 +91,38 @@ async def test_a_change_that_is_saved_twice_at_once_makes_one_version(pool: Pool
     assert await count(pool, "page_versions") == 2
 
 
-async def test_changes_of_one_moment_get_numbers_of_their_own_and_the_last_is_current(pool: Pool) -> None:
+async def test_of_changes_of_one_moment_one_is_stored_and_the_others_hear_that_the_page_has_moved(pool: Pool) -> None:
     store = RunPages(pool, max_per_tenant=9)
     parent = await store.save(await running(pool), draft({"a": 0}))
     runs = [await running(pool) for _ in range(8)]
-    refs = await asyncio.gather(*(store.save(run, draft({"a": run.run_id}, parent=parent)) for run in runs))
-    assert sorted(ref.version for ref in refs) == list(range(2, 10))
+    answers = await asyncio.gather(
+        *(store.save(run, draft({"a": run.run_id}, parent=parent)) for run in runs), return_exceptions=True
+    )
+    (winner,) = [number for number, answer in enumerate(answers) if isinstance(answer, PageRef)]
+    assert answers[winner] == PageRef(parent.page_id, 2)
+    assert [answer.current for answer in answers if isinstance(answer, PageMoved)] == [2] * 7
     history = await PageStore(pool).versions("t", parent.page_id)
-    assert [(one.version, one.parent_version) for one in history] == [(1, 0), *((n, 1) for n in range(2, 10))]
-    assert [one.version for one in history if one.current] == [9]
-    for run, ref in zip(runs, refs, strict=True):
-        found = await PageStore(pool).read("t", parent.page_id, ref.version)
-        assert found is not None
-        assert found[1].outputs == {"a": run.run_id}
+    assert [(one.version, one.parent_version, one.current) for one in history] == [(1, 0, False), (2, 1, True)]
+    found = await store.load(runs[0], parent.page_id)
+    assert found is not None
+    assert found.draft.outputs == {"a": runs[winner].run_id}
+
+
+async def test_an_undo_before_a_change_is_stored_is_heard_of(pool: Pool) -> None:
+    store = RunPages(pool, max_per_tenant=9)
+    first = await store.save(await running(pool), draft({"a": 0}))
+    second = await store.save(await running(pool), draft({"a": 1}, parent=first))
+    await PageStore(pool).restore("t", first.page_id, version=0, expected=0)
+    run = await running(pool)
+    with pytest.raises(PageMoved) as caught:
+        await store.save(run, draft({"a": 2}, parent=second))
+    assert caught.value.current == 1
+    ref = await store.save(run, draft({"a": 2}, parent=first))
+    assert (ref.version, ref.parent_version) == (3, 1)
+    base, current = await store.load(run, first.page_id, 2), await store.load(run, first.page_id)
+    assert base is not None
+    assert current is not None
+    assert (base.draft.outputs, current.draft.outputs) == ({"a": 1}, {"a": 2})
 
 
 @pytest.mark.parametrize("parent", [False, True])
@@ -149,19 +171,62 @@ async def test_versions_share_what_did_not_change(pool: Pool) -> None:
     assert largest[0] == 256 * 1024
 
 
-async def test_a_page_has_at_most_200_versions_and_says_what_to_do(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = RunPages(pool, max_per_tenant=9)
-    parent = await store.save(await running(pool), draft({"a": 0}))
-    await pool.fetch("UPDATE pages SET last_version = $1", pages.MAX_VERSIONS - 1)
-    runs = [await running(pool) for _ in range(3)]
-    answers = await asyncio.gather(
-        *(store.save(run, draft({"a": 1}, parent=parent)) for run in runs), return_exceptions=True
-    )
-    assert [ref.version for ref in answers if isinstance(ref, PageRef)] == [pages.MAX_VERSIONS]
-    failures = [answer for answer in answers if isinstance(answer, RunFailed)]
-    assert len(failures) == 2
-    assert "200 versions" in str(failures[0])
-    assert "new page" in str(failures[0])
+async def test_the_oldest_versions_go_with_what_they_alone_hold(pool: Pool) -> None:
+    store, kept = RunPages(pool, max_per_tenant=9, max_versions=3), {"same": "s" * 300_000}
+    ref = await store.save(await running(pool), draft({**kept, "a": "first" * 100_000}))
+    for number in range(2, 7):
+        ref = await store.save(await running(pool), draft({**kept, "a": f"{number}"}, parent=ref))
+    history = await PageStore(pool).versions("t", ref.page_id)
+    assert [(one.version, one.current) for one in history] == [(4, False), (5, False), (6, True)]
+    for number in (4, 5, 6):
+        found = await PageStore(pool).read("t", ref.page_id, number)
+        assert found is not None
+        assert found[1].outputs == {**kept, "a": f"{number}"}
+    assert await PageStore(pool).read("t", ref.page_id, 1) is None
+    stored = await pool.fetchrow("SELECT sum(octet_length(data)) FROM page_values")
+    assert stored is not None
+    assert await _size(pool, ref) == stored[0] < 310_000
+    pages_of_tenant = KeptPages(PageStore(pool))
+    for _ in range(2):
+        await pages_of_tenant.restore("t", ref.page_id, version=0, expected=0)
+    with pytest.raises(errors.FailedPrecondition, match="version 3, which is no longer kept") as caught:
+        await pages_of_tenant.restore("t", ref.page_id, version=0, expected=0)
+    assert caught.value.reason == "NOTHING_TO_UNDO"
+    with pytest.raises(errors.NotFound):
+        await pages_of_tenant.restore("t", ref.page_id, version=1, expected=0)
+
+
+async def test_the_current_version_and_the_one_before_it_stay_however_old_they_are(pool: Pool) -> None:
+    store = RunPages(pool, max_per_tenant=9, max_versions=2)
+    first = await store.save(await running(pool), draft({"a": 1}))
+    second = await store.save(await running(pool), draft({"a": 2}, parent=first))
+    for number in range(3, 6):
+        await store.save(await running(pool), draft({"a": number}, parent=second))
+        await PageStore(pool).restore("t", first.page_id, version=2, expected=0)
+    last = await store.save(await running(pool), draft({"a": 6}, parent=second))
+    assert [one.version for one in await PageStore(pool).versions("t", first.page_id)] == [2, 5, 6]
+    await PageStore(pool).restore("t", first.page_id, version=2, expected=0)
+    assert last.parent_version == 2
+    await store.save(await running(pool), draft({"a": 7}, parent=second))
+    assert [one.version for one in await PageStore(pool).versions("t", first.page_id)] == [2, 6, 7]
+
+
+async def test_a_value_that_comes_back_while_its_last_version_goes_is_there(pool: Pool) -> None:
+    """Values of versions that go are what new versions hold again: each version that is there is whole."""
+    store = RunPages(pool, max_per_tenant=9, max_versions=2)
+    values = ["a" * 300_000, "b", "c" * 300_000]
+    ref = await store.save(await running(pool), draft({"a": values[0]}))
+    for number in range(1, 10):
+        runs = [await running(pool) for _ in range(3)]
+        answers = await asyncio.gather(
+            *(store.save(run, draft({"a": values[(number + at) % 3]}, parent=ref)) for at, run in enumerate(runs)),
+            return_exceptions=True,
+        )
+        (ref,) = [answer for answer in answers if isinstance(answer, PageRef)]
+        for one in await PageStore(pool).versions("t", ref.page_id):
+            found = await PageStore(pool).read("t", ref.page_id, one.version)
+            assert found is not None
+            assert found[1].outputs["a"] in values
 
 
 async def test_a_page_has_at_most_so_many_bytes(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +250,30 @@ async def test_a_tenant_has_at_most_so_many_pages_and_may_go_on_changing_them(po
     await store.save(await running(pool, tenant="u"), draft({"a": 0}))
     await PageStore(pool).delete("t", first.page_id)
     await store.save(await running(pool), draft({"a": 0}))
+
+
+async def test_the_limit_of_pages_holds_for_runs_of_one_moment(pool: Pool) -> None:
+    """All of them are under way before the first has stored its page."""
+    store = RunPages(pool, max_per_tenant=1)
+    runs = [await running(pool) for _ in range(6)]
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("SELECT FROM runs FOR UPDATE")
+        saving = [asyncio.create_task(store.save(run, draft({"a": 1}))) for run in runs]
+        while len(await connection.fetch("SELECT FROM pg_locks WHERE NOT granted")) < 3:
+            await asyncio.sleep(0.01)
+    answers = await asyncio.gather(*saving, return_exceptions=True)
+    assert sum(isinstance(answer, PageRef) for answer in answers) == 1
+    assert sum(isinstance(answer, RunFailed) for answer in answers) == 5
+    assert await count(pool, "pages") == 1
+
+
+async def test_how_much_pages_are_is_told(pool: Pool) -> None:
+    upkeep, store = UpkeepStore(pool), RunPages(pool, max_per_tenant=9)
+    assert await upkeep.pages() == StoredPages(0, 0, 0)
+    refs = [await store.save(await running(pool, tenant=tenant), draft({"a": "x" * 1_000})) for tenant in "ttu"]
+    assert await upkeep.pages() == StoredPages(3, 2, sum([await _size(pool, ref) for ref in refs]))
+    await PageStore(pool).delete("t", refs[0].page_id)
+    assert (await upkeep.pages()).pages == 2
 
 
 async def test_a_change_of_a_page_that_was_deleted_or_is_anothers_fails(pool: Pool) -> None:

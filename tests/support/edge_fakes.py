@@ -127,6 +127,8 @@ class FakeExecutor(
             self.workflow(request.tenant_id, body["workflow_id"])
         if "page_id" in body and (request.tenant_id, body["page_id"]) not in self.pages:
             raise errors.NotFound("no such page", reason="PAGE_NOT_FOUND")
+        if version := body.get("version"):
+            self.require_version(request.tenant_id, body["page_id"], version)
         found = self.by_request.get((request.tenant_id, request.request_id))
         if found is not None and found.request.body != request.body:
             raise errors.FailedPrecondition("another request had this key", reason="IDEMPOTENCY_KEY_REUSED")

@@ -169,6 +169,12 @@ class FakePages(pages_pb2_grpc.PageServiceServicer):
         versions.append(made)
         return made
 
+    def require_version(self, tenant: str, page_id: str, version: int) -> None:
+        """What the executor does before it takes on a change of a version."""
+        current = next(one.version for one in self.pages[tenant, page_id] if one.current)
+        if current != version:
+            raise errors.Aborted(f"the page's current version is {current}, not {version}", reason="PAGE_CHANGED")
+
     def _versions(self, request: Any) -> list[pages.Page]:
         found = self.pages.get((request.tenant_id, request.page_id))
         if found is None:

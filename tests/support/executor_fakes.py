@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from headrace_blueprint import expressions
 from headrace_executor import events
-from headrace_executor.errors import LeaseLost
+from headrace_executor.errors import LeaseLost, PageMoved
 from headrace_executor.model import ClaimedRun, Priority, RunKind, StepRecord
 from headrace_executor.ports import (
     Found,
@@ -340,15 +340,18 @@ class FakePages:
         if run.run_id not in self.by_run:
             page_id = draft.parent.page_id if draft.parent else f"p{len(self.versions) + 1}"
             kept = self.versions.setdefault(page_id, [])
-            self.by_run[run.run_id] = PageRef(page_id, len(kept) + 1)
+            parent = draft.parent.version if draft.parent else 0
+            if parent != len(kept):
+                raise PageMoved(len(kept))
+            self.by_run[run.run_id] = PageRef(page_id, len(kept) + 1, parent)
             kept.append(StoredPage(self.by_run[run.run_id], draft))
             self.drafts.append(draft)
         return self.by_run[run.run_id]
 
-    async def load(self, run: ClaimedRun, page_id: str) -> StoredPage | None:
+    async def load(self, run: ClaimedRun, page_id: str, version: int = 0) -> StoredPage | None:
         if self.failures:
             raise self.failures.pop(0)
-        return self.versions[page_id][-1] if page_id in self.versions else None
+        return self.versions[page_id][version - 1] if page_id in self.versions else None
 
     async def newest(self, run: ClaimedRun) -> StoredPage | None:
         return list(self.versions.values())[-1][-1] if self.versions else None

@@ -27,6 +27,7 @@ HELP = """Read pages, change them by a sentence, and take changes back.
 PATH = "/api/pages"
 Id = Annotated[str, typer.Argument(metavar="PAGE_ID")]
 Version = Annotated[int, typer.Option(help="An earlier version; the current one when not given.", min=0)]
+Seen = Annotated[int, typer.Option(help="The version that you have seen: refused when another is current.", min=0)]
 
 app = typer.Typer(name="page", help=HELP, no_args_is_help=True, rich_markup_mode="rich")
 
@@ -85,15 +86,18 @@ def versions(page_id: Id, as_json: AsJson = False) -> None:
 def patch(
     page_id: Id,
     instruction: Annotated[str, typer.Argument(help="What is to be different, in one sentence.")],
+    seen: Seen = 0,
     model: Annotated[str, typer.Option(help="A model's id; the default one when not given.")] = "",
     form: Output = None,
     open_page: Open = False,
 ) -> None:
     """Change a page by one sentence: what it concerns is written anew, everything else stays byte for byte.
 
-    Ctrl-C cancels the change. The page's earlier version is kept: `undo` goes back to it.
+    Ctrl-C cancels the change. The page's earlier version is kept: `undo` goes back to it. What others change meanwhile is
+    kept as well, unless both concern the same.
     """
-    body = {"page_id": page_id, "instruction": instruction, **({"model": model} if model else {})}
+    said = {"model": model, "version": seen}
+    body = {"page_id": page_id, "instruction": instruction, **{name: value for name, value in said.items() if value}}
     outcome = asyncio.run(_patched(body, form, open_page=open_page))
     if outcome in following.EXIT_CODES:
         raise typer.Exit(following.EXIT_CODES[outcome])
@@ -103,9 +107,10 @@ def patch(
 def undo(
     page_id: Id,
     version: Annotated[int, typer.Option(help="Go back to this one; else to the one before the last change.", min=0)] = 0,
+    seen: Seen = 0,
 ) -> None:
     """Make an earlier version the current one. No version is lost by it."""
-    page = asyncio.run(_restored(page_id, version))
+    page = asyncio.run(_restored(page_id, version, seen))
     Screen().line(f"[green]✓[/] {escape(page_id)} [dim]version {page['version']} is the current one[/]")
 
 
@@ -149,8 +154,9 @@ async def _patched(body: dict[str, Json], form: Format | None, *, open_page: boo
     return view.outcome
 
 
-async def _restored(page_id: str, version: int) -> dict[str, Json]:
-    body = {"version": version} if version else {}
+async def _restored(page_id: str, version: int, seen: int) -> dict[str, Json]:
+    said = {"version": version, "expected_version": seen}
+    body = {name: value for name, value in said.items() if value}
     async with connection.connect() as edge:
         page = await edge.post(f"{PATH}/{page_id}/restore", body)
     if not isinstance(page, dict):

@@ -85,6 +85,7 @@ _FAILURE_STATUS: Mapping[str, tuple[int, str]] = {
     "quota": (503, "RUN_QUOTA"),
     "budget": (429, "RUN_BUDGET"),
     "invalid_blueprint": (422, "RUN_INVALID_BLUEPRINT"),
+    "conflict": (409, "RUN_CONFLICT"),
 }
 
 

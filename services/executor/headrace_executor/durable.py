@@ -212,8 +212,10 @@ class _Parts:
         )
 
     def stores(self) -> Stores:
-        limit = self._settings.max_pages_per_tenant
-        pages = RunPages(self._requests, max_per_tenant=limit)
+        settings = self._settings
+        pages = RunPages(
+            self._requests, max_per_tenant=settings.max_pages_per_tenant, max_versions=settings.max_versions_per_page
+        )
         return Stores(self.sessions, InterruptionStore(self._requests), self._workflows, pages)
 
     def workflows(self) -> SavedWorkflows:

@@ -40,9 +40,14 @@ UPKEEP_FAILED = Counter(
 )
 PAGE_VERSIONS = Counter(
     "headrace_executor_page_versions_total",
-    "Versions of pages that runs saved: stored, again (there already), refused (no room) or fenced.",
+    "Versions of pages that runs saved: stored, again (there already), moved (another is current), refused, fenced.",
     ["result"],
 )
+PAGES = Gauge("headrace_executor_pages", "Pages in the store, of all tenants; every executor tells the same.")
+PAGES_OF_LARGEST_TENANT = Gauge(
+    "headrace_executor_pages_of_largest_tenant", "Pages of the tenant that has most; max_pages_per_tenant are allowed."
+)
+PAGE_BYTES = Gauge("headrace_executor_page_bytes", "Bytes of all that the versions of all pages hold.")
 CHATS = Gauge("headrace_executor_chats", "Open Chat calls.")
 CHATS_REFUSED = Counter("headrace_executor_chats_refused_total", "Chat calls refused because every place was taken.")
 CHATS_ENDED = Counter("headrace_executor_chats_ended_total", "Chat calls by how they ended.", ["outcome"])

@@ -58,6 +58,8 @@ class FailureCode(StrEnum):
     INVALID_BLUEPRINT = "invalid_blueprint"
     TOOL = "tool"
     """A tool refused, was away, or answered with what is no answer."""
+    CONFLICT = "conflict"
+    """A page was changed at the same time, and both changes cannot be kept."""
     INTERNAL = "internal"
 
 

@@ -148,10 +148,12 @@ class KeptPages:
         if restored is None:
             raise not_found()
         if expected and restored.current != expected:
-            text = f"the page's current version is {restored.current}, not {expected}"
-            raise errors.Aborted(text, reason="PAGE_CHANGED")
+            raise changed(restored.current, expected)
         if not version and not restored.parent:
             text = f"version {restored.current} was made from none; there is nothing to undo"
+            raise errors.FailedPrecondition(text, reason="NOTHING_TO_UNDO")
+        if not restored.known and not version:
+            text = f"version {restored.current} was made from version {restored.parent}, which is no longer kept"
             raise errors.FailedPrecondition(text, reason="NOTHING_TO_UNDO")
         if not restored.known:
             raise not_found(version)
@@ -171,6 +173,12 @@ def not_found(version: int = 0) -> errors.NotFound:
     return errors.NotFound(
         f"no such page, or no version {version} of it" if version else "no such page", reason="PAGE_NOT_FOUND"
     )
+
+
+def changed(current: int, expected: int) -> errors.Aborted:
+    """Another version is current than the caller believes."""
+    text = f"the page's current version is {current}, not {expected}; look at it, and say what you want of that one"
+    return errors.Aborted(text, reason="PAGE_CHANGED")
 
 
 def shown(version: PageVersion, content: PageContent) -> ShownPage:

@@ -1,7 +1,7 @@
 """What the run's logic needs from outside, as protocols. Adapters implement them; tests fake them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from headrace_blueprint.tools import Tool
@@ -307,6 +307,8 @@ class PageRef:
 
     page_id: str
     version: int
+    parent_version: int = field(default=0, compare=False)
+    """The version that it was made from, 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,12 +325,13 @@ class Pages(Protocol):
     async def save(self, run: ClaimedRun, draft: PageDraft) -> PageRef:
         """Store what a run made: version 1 of a new page, or a new version of the parent's page, which becomes current.
 
-        A run makes at most one version: a second call answers with the first one's. Raises `errors.LeaseLost`, and
-        `errors.RunFailed` when the page has no room for another version.
+        A run makes at most one version: a second call answers with the first one's. Raises `errors.LeaseLost`,
+        `errors.PageMoved` when the parent is not the page's current version, and `errors.RunFailed` when the page has no
+        room for another version.
         """
 
-    async def load(self, run: ClaimedRun, page_id: str) -> StoredPage | None:
-        """The current version of a page of the run's tenant, None when there is none."""
+    async def load(self, run: ClaimedRun, page_id: str, version: int = 0) -> StoredPage | None:
+        """A version of a page of the run's tenant, the current one for 0; None when there is none."""
 
     async def newest(self, run: ClaimedRun) -> StoredPage | None:
         """The page that the run's session made or changed last."""

@@ -8,7 +8,7 @@ import orjson
 from headrace_blueprint.faults import Fault
 from headrace_runtime.errors import Violation
 
-from headrace_executor.pages import PageVersion
+from headrace_executor.pages import PageVersion, changed
 from headrace_executor.pages import not_found as no_page
 from headrace_executor.ports import Workflows
 from headrace_executor.runs import ids
@@ -45,7 +45,8 @@ class Resolver:
     async def resolve(self, tenant_id: str, body: Body, data: bytes) -> Resolved:
         """Check a body of the right shape, `data`, and put what it names into it.
 
-        Raises InvalidArgument with every fault, NotFound (WORKFLOW_NOT_FOUND, PAGE_NOT_FOUND) and what `Validator` raises.
+        Raises InvalidArgument with every fault, NotFound (WORKFLOW_NOT_FOUND, PAGE_NOT_FOUND), Aborted (PAGE_CHANGED) and
+        what `Validator` raises.
         """
         match body:
             case PageBody(workflow_id=str(workflow_id)) if workflow_id:
@@ -55,7 +56,7 @@ class Resolver:
             case ConversationBody(blueprint=dict(blueprint)):
                 faults = await self._validator.faults(tenant_id, blueprint, None, size=len(data))
             case PatchBody(page=None):
-                await self._require_page(tenant_id, body.page_id)
+                await self._require_page(tenant_id, body.page_id, body.version)
                 faults = ()
             case PatchBody(page=WholePage() as page):
                 faults = await self._validator.faults(tenant_id, page.blueprint, page.inputs, size=len(data))
@@ -81,10 +82,13 @@ class Resolver:
             raise refusal(_of_saved(faults, f"the workflow {workflow_id!r} as it was saved cannot be run"))
         return Resolved(data, title(str(saved.blueprint.get("name", ""))))
 
-    async def _require_page(self, tenant_id: str, page_id: str) -> None:
+    async def _require_page(self, tenant_id: str, page_id: str, version: int) -> None:
         known = ids.parse(page_id)
-        if known is None or await self._pages.find(tenant_id, known) is None:
+        found = await self._pages.find(tenant_id, known) if known else None
+        if found is None:
             raise no_page()
+        if version and found.version != version:
+            raise changed(found.version, version)
 
 
 def _of_saved(faults: Sequence[Fault], what: str) -> Sequence[Violation]:

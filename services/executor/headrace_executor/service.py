@@ -65,7 +65,7 @@ class Runs:
     async def submit(self, request: SubmitRequest) -> tuple[Run, bool]:
         """Accept a run and return it, and whether it is new.
 
-        Raises InvalidArgument, NotFound (session, workflow, page) and what `Submitter.submit` does.
+        Raises InvalidArgument, NotFound (session, workflow, page), Aborted (PAGE_CHANGED) and what `Submitter.submit` does.
         """
         checked = bodies.check(request.kind, request.body, models=self._models)
         resolved, refusal = await self._resolved(request, checked.body)
@@ -113,7 +113,7 @@ class Runs:
         """
         try:
             return await self._resolver.resolve(request.tenant_id, body, request.body), None
-        except (errors.InvalidArgument, errors.NotFound) as error:
+        except (errors.InvalidArgument, errors.NotFound, errors.Aborted) as error:
             if not request.request_id:
                 raise
             return Resolved(request.body), error

@@ -33,7 +33,9 @@ class Settings(ServiceSettings):
     max_queued_per_tenant: Count = 2_000
     max_workflows_per_tenant: Count = 1_000
     max_pages_per_tenant: Count = 10_000
-    """Pages stay until they are deleted; each has at most 200 versions and 64 MiB."""
+    """Pages stay until they are deleted; the versions of one hold at most 64 MiB together."""
+    max_versions_per_page: Annotated[int, Field(ge=2, le=200)] = 200
+    """Versions of a page that are kept; with each new one beyond them the oldest goes."""
     max_parallel_nodes: Annotated[int, Field(ge=1, le=256)] = 8
     """Nodes of one run that are worked on at once, items of maps and nodes of flows included."""
     max_parallel_nodes_per_replica: Annotated[int, Field(ge=1, le=4096)] = 64

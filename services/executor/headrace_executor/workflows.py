@@ -62,7 +62,7 @@ class WorkflowStore(Protocol):
     """Keeps workflows. Every method raises `errors.StoreAway` and `errors.StoreRefused`."""
 
     async def put(self, tenant_id: str, write: WorkflowWrite, *, limit: int) -> Written:
-        """Make or replace a workflow in one statement, if its revision is the expected one."""
+        """Make or replace a workflow, if its revision is the expected one. The limit holds for writes of one moment."""
 
     async def find(self, tenant_id: str, workflow_id: str) -> Workflow | None:
         """One workflow, whole."""

@@ -257,20 +257,25 @@ def test_a_page_opens_in_the_browser_from_a_file_of_the_state_dir(
 
 def test_a_page_is_changed_by_a_sentence_and_the_change_taken_back(edge: FakeEdge) -> None:
     edge.pages["p-1"] = PAGE
-    edge.runs.append(WRITTEN)
+    edge.runs += [WRITTEN, WRITTEN]
 
     changed = headrace("page", "patch", "p-1", "make the summary shorter")
     versions = headrace("page", "versions", "p-1").stdout
     undone = headrace("page", "undo", "p-1")
     chosen = headrace("page", "undo", "p-1", "--version", "4")
+    headrace("page", "patch", "p-1", "longer", "--seen", "2")
+    headrace("page", "undo", "p-1", "--seen", "3")
 
     assert changed.exit_code == 0
-    assert edge.bodies("POST", "/api/page/patch") == [{"page_id": "p-1", "instruction": "make the summary shorter"}]
+    assert edge.bodies("POST", "/api/page/patch") == [
+        {"page_id": "p-1", "instruction": "make the summary shorter"},
+        {"page_id": "p-1", "instruction": "longer", "version": 2},
+    ]
     assert "2 current" in versions
     assert "shorter" in versions
     assert "version 1 is the current one" in undone.stderr
     assert "version 4 is the current one" in chosen.stderr
-    assert edge.bodies("POST", "/api/pages/p-1/restore") == [{}, {"version": 4}]
+    assert edge.bodies("POST", "/api/pages/p-1/restore") == [{}, {"version": 4}, {"expected_version": 3}]
 
 
 def test_tools_are_listed_with_kind_connector_and_arguments(edge: FakeEdge) -> None:

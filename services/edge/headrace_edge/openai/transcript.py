@@ -19,6 +19,7 @@ _FAILURES: Mapping[str, type[errors.ServiceError]] = {
     "quota": errors.Unavailable,
     "budget": errors.ResourceExhausted,
     "invalid_blueprint": errors.InvalidArgument,
+    "conflict": errors.Aborted,
 }
 
 

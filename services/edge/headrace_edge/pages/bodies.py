@@ -57,6 +57,7 @@ class PatchBody(RunBody):
     )
 
     page_id: Identifier | None = Field(None, description="A page of GET /api/pages.")
+    version: Version | None = Field(None, description="409 unless this version is the current one.")
     page: dict[str, Any] | None = Field(None, description="Or a whole page, as GET /api/pages/{id} answers with it.")
     instruction: Text = Field(description="What is to be changed, in one sentence.")
     model: Identifier | None = Field(None, description="A model of GET /v1/models; absent means the default.")
@@ -65,11 +66,15 @@ class PatchBody(RunBody):
     def _one_page(self) -> "PatchBody":
         if (self.page_id is None) == (self.page is None):
             raise ValueError("give page_id or page, and not both")
+        if self.page is not None and self.version is not None:
+            raise ValueError("give version with a page_id; a page of the request's own has none")
         return self
 
     def run_body(self, *, execute: bool) -> bytes:
         """The run's body."""
-        return orjson.dumps(self.model_dump(include={"page_id", "page", "instruction", "model"}, exclude_none=True))
+        return orjson.dumps(
+            self.model_dump(include={"page_id", "version", "page", "instruction", "model"}, exclude_none=True)
+        )
 
     @property
     def asked_model(self) -> str:

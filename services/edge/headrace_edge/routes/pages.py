@@ -6,19 +6,21 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
+from headrace_runtime import errors
 from starlette.responses import Response
 
-from headrace_edge import negotiation
+from headrace_edge import etags, negotiation
 from headrace_edge.downloads import Download
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
 from headrace_edge.model import Listing
 from headrace_edge.negotiation import Format
-from headrace_edge.pages import html, markdown
+from headrace_edge.pages import html, markdown, preconditions
 from headrace_edge.pages.bodies import MAX_VERSION, PageBody, PatchBody, RestoreBody
 from headrace_edge.pages.model import Page, PageVersion
+from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
 from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit, PathId
 from headrace_edge.submitting import prepared
@@ -29,14 +31,24 @@ MAX_FILE_NAME = 80
 """Longest name of a page's file, in characters, without its suffix."""
 _SAFE = {"x-content-type-options": "nosniff", "cache-control": "private, no-cache", "vary": "accept"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="The ETag of the page as it was read; 412 when another is current.")
+]
+IfChanged = Annotated[str | None, Header(alias="If-None-Match", description="304 when this is the JSON's ETag.")]
+
+_ETAG = {"ETag": {"schema": {"type": "string"}, "description": 'Of the current version as JSON: its number, such as "3".'}}
+_MOVED = {"description": "Another version is current than If-Match says."}
+_PATCHED: dict[int | str, dict[str, Any]] = {**streaming.STREAM_RESPONSES, 412: _MOVED}
 _FORMS: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The client has it already."},
     200: {
         "description": "The page, in the form that `format` or Accept names.",
+        "headers": _ETAG,
         "content": {
             "text/html": {"schema": {"type": "string"}},
             "text/markdown": {"schema": {"type": "string"}},
         },
-    }
+    },
 }
 
 
@@ -49,13 +61,16 @@ async def generate_page(body: PageBody, edge: Parts, caller: Runner, idempotency
     return streaming.submitted(edge, caller, start)
 
 
-@router.post("/api/page/patch", response_class=Response, responses=streaming.STREAM_RESPONSES, summary="Change a page")
-async def patch_page(body: PatchBody, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None) -> Response:
+@router.post("/api/page/patch", response_class=Response, responses=_PATCHED, summary="Change a page")
+async def patch_page(
+    body: PatchBody, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
+) -> Response:
     """Change a page by one sentence and stream the run's events. Slots that it does not concern stay byte for byte."""
+    meant = body.model_copy(update={"version": _meant(if_match, body.version)})
     start = partial(
-        prepared, edge, caller, body, kind="patch", execute=True, idempotency_key=idempotency_key, priority="interactive"
+        prepared, edge, caller, meant, kind="patch", execute=True, idempotency_key=idempotency_key, priority="interactive"
     )
-    return streaming.submitted(edge, caller, start)
+    return streaming.submitted(edge, caller, start, refusal=partial(preconditions.refusal, if_match))
 
 
 @router.get("/api/pages", response_model=Listing[PageVersion], summary="List pages, newest first")
@@ -74,15 +89,23 @@ async def list_pages(
 async def get_page(
     page_id: PathId,
     request: Request,
+    response: Response,
     edge: Parts,
     caller: Reader,
     version: Annotated[int, Query(ge=0, le=MAX_VERSION, description="0: the current one.")] = 0,
     format: Annotated[Format | None, Query(description="Absent: what Accept wants, else JSON.")] = None,  # noqa: A002
+    if_none_match: IfChanged = None,
 ) -> Page | Response:
     """Read one version of a page: as JSON, or as a document of its own in HTML or Markdown."""
     page = await edge.pages.get(caller.tenant, page_id, version=version)
     form = format or negotiation.wanted(request.headers.get("accept", ""))
     if form == "json":
+        if version:  # whether it is the current one changes
+            return page
+        tag = etags.of_revision(page.version)
+        if etags.none_match(if_none_match, tag):
+            return Response(status_code=304, headers={"etag": tag})
+        response.headers["etag"] = tag
         return page
     # A long page takes a while; the loop goes on meanwhile.
     if form == "html":
@@ -119,12 +142,18 @@ async def get_page_output(
     return Download(pieces, send_timeout_s=settings.stream_send_timeout_s, max_bytes=settings.max_output_bytes)
 
 
-@router.post("/api/pages/{page_id}/restore", response_model=Page, summary="Restore a version of a page")
-async def restore_page(page_id: PathId, body: RestoreBody, edge: Parts, caller: Runner) -> Page:
+@router.post(
+    "/api/pages/{page_id}/restore", response_model=Page, responses={412: _MOVED}, summary="Restore a version of a page"
+)
+async def restore_page(page_id: PathId, body: RestoreBody, edge: Parts, caller: Runner, if_match: IfMatch = None) -> Page:
     """Make an earlier version the current one, with `{}` the one before: an undo. No version is lost by it."""
-    return await edge.pages.restore(
-        caller.tenant, page_id, version=body.version or 0, expected_version=body.expected_version or 0
-    )
+    expected = _meant(if_match, body.expected_version)
+    try:
+        return await edge.pages.restore(caller.tenant, page_id, version=body.version or 0, expected_version=expected or 0)
+    except errors.Aborted as error:
+        if (problem := preconditions.refusal(if_match, error)) is not None:
+            raise Refused(problem) from error
+        raise
 
 
 @router.delete("/api/pages/{page_id}", status_code=204, summary="Remove a page")
@@ -132,6 +161,13 @@ async def delete_page(page_id: PathId, edge: Parts, caller: Runner) -> Response:
     """Remove a page with all its versions."""
     await edge.pages.delete(caller.tenant, page_id)
     return Response(status_code=204)
+
+
+def _meant(if_match: str | None, said: int | None) -> int | None:
+    try:
+        return preconditions.meant(if_match, said)
+    except preconditions.Unmet as error:
+        raise Refused(error.problem) from error
 
 
 def _inline(title: str, suffix: str) -> str:

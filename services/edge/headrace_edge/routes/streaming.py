@@ -9,7 +9,9 @@ from starlette.responses import Response
 from headrace_edge.auth import Caller
 from headrace_edge.edge import Edge
 from headrace_edge.model import Submission
+from headrace_edge.policy import Problem
 from headrace_edge.ports import Event
+from headrace_edge.problems import Refused
 from headrace_edge.sse import EventStream, Source, Timing
 
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -26,11 +28,29 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submission]]) -> Response:
-    """Take a place, submit if admitted, and stream the run from its first event."""
+def _as_it_is(_: errors.ServiceError) -> Problem | None:
+    return None
+
+
+def submitted(
+    edge: Edge,
+    caller: Caller,
+    prepare: Callable[[], Awaitable[Submission]],
+    *,
+    refusal: Callable[[errors.ServiceError], Problem | None] = _as_it_is,
+) -> Response:
+    """Take a place, submit if admitted, and stream the run from its first event.
+
+    `refusal` says what the client is told instead of an error of the executor's.
+    """
 
     async def source() -> Source:
-        run_id, events = await started(edge, await prepare())
+        try:
+            run_id, events = await started(edge, await prepare())
+        except errors.ServiceError as error:
+            if (problem := refusal(error)) is not None:
+                raise Refused(problem) from error
+            raise
         return Source(run_id, events, wait_for_first=False)
 
     return _response(edge, caller, source)

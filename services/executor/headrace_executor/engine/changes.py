@@ -48,7 +48,7 @@ class Changes:
         async def base() -> Base:
             if request.page is not None:
                 return patching.of_body(request.page)
-            return await patching.load(journal.run, request.page_id, parts=self._parts)
+            return await patching.load(journal.run, request.page_id, request.version, parts=self._parts)
 
         return await self._change(journal, base, instruction=request.instruction, model=request.model)
 

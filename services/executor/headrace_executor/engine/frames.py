@@ -11,6 +11,7 @@ from headrace_blueprint import references
 from headrace_blueprint.model import Map, Node
 from headrace_blueprint.plan import Plan
 
+from headrace_executor.engine import rewriting
 from headrace_executor.engine.rewriting import Rewrite
 from headrace_executor.engine.scope import Scope
 from headrace_executor.errors import RunFailed
@@ -30,7 +31,7 @@ class Frame:
     unblocks: int = 0
     """How many nodes outside wait for it."""
     rewrites: Mapping[str, Rewrite] = field(default_factory=dict)
-    """Compose nodes that are written anew."""
+    """Nodes that are written anew: by their own model, or by those inside them."""
 
     def site(self, name: str) -> "Site":
         """Where one of its nodes stands."""
@@ -111,7 +112,8 @@ class Site:
     def flow(self, plan: Plan, inputs: Mapping[str, Json], steps: Mapping[str, StepRecord], *, until: float) -> Frame:
         """The frame of a saved workflow that runs as this node, with what earlier owners finished in it."""
         prefix = f"{self.path}/"
-        return Frame(plan, Scope(inputs, finished(plan, steps, prefix)), until, prefix, self.unblocks)
+        scope, rewrites = Scope(inputs, finished(plan, steps, prefix)), rewriting.inside(self.rewrite, plan)
+        return Frame(plan, scope, until, prefix, self.unblocks, rewrites)
 
 
 def finished(plan: Plan, steps: Mapping[str, StepRecord], prefix: str = "") -> dict[str, Json]:

@@ -17,6 +17,11 @@ RETRIES_REFUSED = Counter(
 )
 PARALLEL_NODES = Gauge("headrace_executor_parallel_nodes", "Nodes of all runs that this process works on now.")
 GAPS = Counter("headrace_executor_gaps_total", "Optional nodes that failed for good, by kind.", ["kind"])
+PAGE_MERGES = Counter(
+    "headrace_executor_page_merges_total",
+    "Changes of pages that were changed meanwhile, by result (merged, conflict).",
+    ["result"],
+)
 NOTICES = Counter("headrace_executor_quota_notices_total", "Events that told readers of a running run that it waits.")
 RETRIES = Counter(
     "headrace_executor_call_retries_total", "Calls to other services tried again, by service and status.", ["part", "code"]

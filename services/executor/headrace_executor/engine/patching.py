@@ -70,10 +70,10 @@ def of_body(page: Json) -> Base:
     )
 
 
-async def load(run: ClaimedRun, page_id: str, *, parts: Parts) -> Base:
-    """The current version of a page. Raises `RunFailed` when there is none."""
+async def load(run: ClaimedRun, page_id: str, version: int, *, parts: Parts) -> Base:
+    """A version of a page, the current one for 0. Raises `RunFailed` when there is none."""
     pages = parts.pages
-    found = None if pages is None else await _read(lambda: pages.load(run, page_id), parts)
+    found = None if pages is None else await _read(lambda: pages.load(run, page_id, version), parts)
     if found is None:
         raise _refused(f"There is no page {page_id[:80]!r}; name one that /api/pages lists.")
     return of_stored(found)

@@ -80,6 +80,8 @@ class Patch:
     """Of the planner; "" means its default."""
     page_id: str
     """"" when the request brings the page along."""
+    version: int
+    """That it means, 0 for the current one."""
     page: Json | None
 
 
@@ -89,7 +91,14 @@ def patch(body: Body) -> Patch:
     if page is None and not isinstance(page_id, str):
         raise RunFailed(FailureCode.INTERNAL, "The request has neither page_id nor page; send it again with one of them.")
     instruction = text(body, "instruction")
-    return Patch(instruction, str(body.get("model") or ""), "" if page is not None else str(page_id), page)
+    version = body.get("version")
+    return Patch(
+        instruction,
+        str(body.get("model") or ""),
+        "" if page is not None else str(page_id),
+        version if isinstance(version, int) else 0,
+        page,
+    )
 
 
 def text(body: Body, field: str) -> str:

@@ -1,8 +1,12 @@
-"""How a model is asked to write a text anew by one sentence: it sees its prompt, what it wrote, and the sentence. Pure."""
+"""How a text is written anew by one sentence: its model sees its prompt, what it wrote, and the sentence. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import orjson
+from headrace_blueprint import references
+from headrace_blueprint.model import Compose, Compute, Flow, Map
+from headrace_blueprint.plan import Plan
 from headrace_llm.client import Message
 
 from headrace_executor.model import Json
@@ -23,6 +27,32 @@ class Rewrite:
         """The same for one item, from 0, of a map."""
         known = isinstance(self.earlier, list) and index < len(self.earlier)
         return replace(self, earlier=self.earlier[index] if known else None)
+
+
+def inside(rewrite: Rewrite | None, plan: Plan) -> Mapping[str, Rewrite]:
+    """Which nodes of a flow's plan write its output anew, when the flow's output is to be.
+
+    The node that the output stands for has its text; one behind it, or whose output is only a part of the flow's, has none.
+    """
+    written = references.read(plan.blueprint.output)
+    if rewrite is None or written.node is None:
+        return {}
+    is_whole = written.steps == (written.node, "output")
+    rewrites: dict[str, Rewrite] = {}
+    seen: set[str] = set()
+    pending = [(written.node, rewrite if is_whole else replace(rewrite, earlier=None))]
+    while pending:
+        name, one = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        node = plan.nodes[name]
+        inner = node.node if isinstance(node, Map) else node
+        if isinstance(inner, Compose | Flow):
+            rewrites[name] = one
+        elif isinstance(node, Compute):
+            pending += [(need, replace(one, earlier=None)) for need in sorted(plan.needs[name])]
+    return rewrites
 
 
 def messages(prompt: str, rewrite: Rewrite | None) -> tuple[Message, ...]:

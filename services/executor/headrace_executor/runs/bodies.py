@@ -25,6 +25,7 @@ MAX_TURNS = 64
 """Earlier messages that a body may bring."""
 MAX_RESUMED = 20
 """Answers to interrupts in one body."""
+MAX_VERSION = 2**31 - 1
 TITLE_CHARACTERS = 80
 """Of a new session, from the run's text."""
 
@@ -118,6 +119,7 @@ class PatchBody(Body):
     """A page to be changed by one sentence."""
 
     page_id: Id = ""
+    version: Annotated[int, Field(ge=0, le=MAX_VERSION)] = 0
     page: WholePage | None = None
     instruction: Text
     model: Annotated[str, StringConstraints(max_length=128)] = ""
@@ -227,6 +229,8 @@ def _contradictions(body: Body) -> Iterator[Violation]:
             yield Violation("/blueprint", "give either a blueprint or the workflow_id of a saved one")
         case PatchBody() if (body.page is None) == (not body.page_id):
             yield Violation("/page_id", "give either the page_id of a kept page or a whole page")
+        case PatchBody(page=WholePage(), version=int(version)) if version:
+            yield Violation("/version", "give it with a page_id; a page that the request brings along has no versions")
         case PatchBody(page=WholePage() as page):
             for index, slot in enumerate(page.slots):
                 if isinstance(slot.value, dict) and slot.value.get("truncated") is True and "step" in slot.value:

@@ -191,6 +191,16 @@ class RunFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPages:
+    """How much pages are, of all tenants."""
+
+    pages: int
+    most: int
+    """Of one tenant."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """A heartbeat's answer."""
 

@@ -18,6 +18,7 @@ from headrace_executor.runs.records import (
     RunWrite,
     Session,
     SessionMessage,
+    StoredPages,
     Submission,
     Waiting,
 )
@@ -141,6 +142,9 @@ class UpkeepStore(Protocol):
 
     async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int, keep_usage_days: int) -> int:
         """Remove old rows that no partition holds, and keep by day what the runs cost."""
+
+    async def pages(self) -> StoredPages:
+        """How much the pages of all tenants are."""
 
 
 class Hints(Protocol):

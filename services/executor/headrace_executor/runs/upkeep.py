@@ -75,6 +75,7 @@ class Upkeep:
         while True:
             await self._try("partitions", self.partition)
             await self._try("retention", self._expire)
+            await self._try("pages", self._measure)
             await asyncio.sleep(self._limits.retention_s)
 
     async def begin(self) -> None:
@@ -130,6 +131,13 @@ class Upkeep:
             keep_run_days=limits.run_retention_days,
             keep_usage_days=limits.usage_retention_days,
         )
+
+    async def _measure(self) -> int:
+        found = await self._store.pages()
+        metrics.PAGES.set(found.pages)
+        metrics.PAGES_OF_LARGEST_TENANT.set(found.most)
+        metrics.PAGE_BYTES.set(found.size_bytes)
+        return 0
 
 
 async def _nobody(tenant_id: str, run_id: str) -> None:

@@ -13,6 +13,9 @@ from headrace_planner.model import Json, Origin
 MAX_PREVIEW_CHARS = 400
 """How much of a slot's value a model is shown."""
 
+MAX_TITLE = 60
+"""Longest title that a change gives, in characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -64,6 +67,8 @@ class Change:
     remove: Sequence[str] = ()
     add: Sequence[Addition] = ()
     inputs: Mapping[str, Json] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """New titles, by slot; what is shown under them stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Patched:
     nodes: tuple[str, ...]
     """To run again, in the order of the plan."""
     rewritten: tuple[str, ...]
-    """Slots of compose nodes whose prompt has the sentence."""
+    """Slots of compose nodes whose prompt has the sentence, and of flows, whose own nodes are told it when they run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Which slots a sentence names, and sentences so plain that no model has to read them. English and Chinese. Pure."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from headrace_blueprint.model import Slot
 
-from headrace_planner.patching.model import Change
+from headrace_planner.patching.model import MAX_TITLE, Change
 from headrace_planner.words import words
 
 MAX_PLAIN_WORDS = 40
@@ -25,6 +26,19 @@ _HOW = _POLITE | frozenset(
 """Words that say only how a text is to be, or nothing. None of them adds, removes, compares, counts or refuses anything."""
 _REMOVE = frozenset(words("remove delete drop 删除去掉"))
 _AND = frozenset(words("and both 和与及"))
+_RENAME = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:please |pls )?(?:rename|retitle) (?:the )?(?P<old>.+?) (?:to|as|into) (?P<new>.+)",
+        r"(?:请|麻烦|请你)?(?:把|将)?(?P<old>.+?)(?:的标题|的名字)?(?:改名|重命名|更名)(?:为|成|叫)(?P<new>.+)",
+    )
+)
+_KIND = re.compile(r" (?:section|slot|part)\Z|(?:这个|这一)?部分\Z", re.IGNORECASE)
+_QUOTED = re.compile(r"""["'“”‘’「『](?P<title>[^"'“”‘’「」『』]+)["'“”‘’」』]""")
+_MORE = frozenset(words("and but then also while with so or both if not that which something better 和与及并且再但或更"))
+"""Words after which a title may be over, and something else be asked for."""
+MAX_PLAIN_TITLE_WORDS = 6
+"""A longer title is plain in quotation marks only; each CJK character counts."""
 
 
 def named(instruction: str, layout: Sequence[Slot]) -> Sequence[str]:
@@ -35,13 +49,16 @@ def named(instruction: str, layout: Sequence[Slot]) -> Sequence[str]:
 
 
 def plain(instruction: str, layout: Sequence[Slot]) -> Change | None:
-    """The change that a sentence asks for if it says nothing but which slots, and how they shall be or that they shall go.
+    """The change that a sentence asks for if it says nothing but which slots, and how they shall be, that they shall go,
+    or what one shall be called.
 
     Every word counts: with one that is neither, or with a name that two slots have, a model has to read the sentence.
     """
     said = words(instruction)
     if not said or len(said) > MAX_PLAIN_WORDS:
         return None
+    if (renamed := _renamed(instruction, layout)) is not None:
+        return renamed
     found, rest = _split(instruction, layout)
     if any(len(slots) > 1 or not set(name.split()) - _HOW for name, slots in found.items()):
         return None
@@ -52,6 +69,31 @@ def plain(instruction: str, layout: Sequence[Slot]) -> Change | None:
     elif rest <= _POLITE | _REMOVE | _AND and rest & _REMOVE and len(slots) < len(layout):
         return Change(remove=slots)
     return Change(rewrite=slots) if slots and rest <= _HOW | _AND and rest & (_HOW - _POLITE) else None
+
+
+def _renamed(instruction: str, layout: Sequence[Slot]) -> Change | None:
+    """The change that a sentence asks for if it says nothing but what one slot shall be called."""
+    text = " ".join(instruction.split()).rstrip(".!。！")
+    match = next((found for pattern in _RENAME if (found := pattern.fullmatch(text))), None)
+    if match is None:
+        return None
+    title = _title(match["new"])
+    old = {tuple(words(one)) for one in (match["old"], _KIND.sub("", match["old"]))}
+    slots = [slot for slot in layout if {tuple(words(slot.title)), tuple(words(slot.slot))} & old]
+    if len(slots) != 1 or not title or title == slots[0].title:
+        return None
+    return Change(rename={slots[0].slot: title})
+
+
+def _title(text: str) -> str:
+    """A title as a sentence writes it at its end; "" when it may be more than that."""
+    quoted = _QUOTED.fullmatch(text)
+    if quoted is not None:
+        title = quoted["title"].strip()
+        return title if len(title) <= MAX_TITLE else ""
+    said = words(text)
+    is_plain = re.fullmatch(r"[\w &/'-]+", text) and len(said) <= MAX_PLAIN_TITLE_WORDS and not set(said) & _MORE
+    return text.strip() if is_plain and len(text) <= MAX_TITLE else ""
 
 
 def _split(instruction: str, layout: Sequence[Slot]) -> tuple[Mapping[str, frozenset[str]], frozenset[str]]:

@@ -1,22 +1,22 @@
 """What a change makes of a page's blueprint, and which of its nodes run again. Pure.
 
 A change of a compose node's text stays in its slot: what was made from the earlier text stays as it is. A change of data,
-of inputs or of any other kind of node goes on to all that needs it. Whatever else is in the blueprint is left as it was.
+of inputs or of any other kind of node goes on to all that needs it. A new title runs nothing. Whatever else is in the
+blueprint is left as it was.
 """
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from headrace_blueprint import fit, references, validation
+from headrace_blueprint import fit, reads, references, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint, pointer
-from headrace_blueprint.model import MAX_TEXT, Blueprint, Compose, Compute, Map, Node
+from headrace_blueprint.model import MAX_TEXT, Blueprint, Compose, Compute, Flow, Map, Node
 from headrace_blueprint.plan import Plan, compile_plan
 
 from headrace_planner.drafts import fresh
 from headrace_planner.errors import PatchTooLong
 from headrace_planner.model import RUNNABLE
-from headrace_planner.patching import reads
 from headrace_planner.patching.model import Addition, Change, Page, Patched
 
 MAX_INSTRUCTION_CHARS = 2_000
@@ -44,11 +44,15 @@ def applied(page: Page, change: Change, instruction: str, *, tools: Tools) -> Pa
     writers = {name: writing(page, plan, name) for name in asked}
     amended = set().union(*writers.values())
     _amend(document, amended, instruction)
+    for slot in document["layout"]:
+        slot["title"] = change.rename.get(slot["slot"], slot["title"])
     added = [_added(document, page, one) for one in change.add]
     _take_away(document, plan, frozenset(change.remove))
     if faults := validation.validate(document, tools=tools, kinds=RUNNABLE):
         raise InvalidBlueprint(faults)
     made = compile_plan(Blueprint.model_validate(document))
+    told = {name for name in amended if isinstance(plan.nodes[name], Compose)}
+    told |= {name for name in asked if isinstance(plan.nodes[name], Flow)}
     changed = reads.differing(page.inputs, inputs)
     spreading = {name for name, node in made.nodes.items() if reads.depends_on_inputs(node, changed)}
     spreading |= {name for name in asked if not _is_text(plan.nodes[name])}
@@ -57,7 +61,7 @@ def applied(page: Page, change: Change, instruction: str, *, tools: Tools) -> Pa
         document,
         inputs,
         tuple(name for name in made.order if name in again),
-        tuple(slot["slot"] for slot in document["layout"] if slot["node"] in amended and _is_compose(plan, slot["node"])),
+        tuple(slot["slot"] for slot in document["layout"] if slot["node"] in told),
     )
 
 
@@ -101,12 +105,19 @@ def _faults(page: Page, change: Change) -> Iterable[Fault]:
         ("rewrite", change.rewrite),
         ("remove", change.remove),
         ("add", [one.after for one in change.add if one.after]),
+        ("rename", change.rename),
     )
     for field, names in named:
         for name in names:
             if name not in slots:
                 yield Fault(pointer((field,)), f"there is no slot {name[:64]!r}", f"there are: {', '.join(sorted(slots))}")
-    if not (change.rewrite or change.remove or change.add or change.inputs):
+    titles = {slot.slot: slot.title for slot in page.layout}
+    for name, title in change.rename.items():
+        if title == titles.get(name):
+            yield Fault(pointer(("rename",)), f"the slot {name!r} is called that already", "leave it out")
+        elif name in change.remove:
+            yield Fault(pointer(("rename",)), f"the slot {name!r} is to go", "rename it or remove it")
+    if not (change.rewrite or change.remove or change.add or change.rename or change.inputs):
         yield Fault("", "nothing changes", "name the slots that the change concerns in rewrite")
     if slots <= set(change.remove) and not change.add:
         yield Fault("/remove", "no slot would be left", "leave one")
@@ -125,9 +136,8 @@ def _input_faults(page: Page, change: Change) -> Iterable[Fault]:
         return
     for path, message in fit.faults(page.document.get("inputs", {}), {**page.inputs, **change.inputs}):
         yield Fault(pointer(("inputs", *path)), message)
-    if not (
-        change.rewrite or change.remove or change.add or reads.differing(page.inputs, {**page.inputs, **change.inputs})
-    ):
+    others = change.rewrite or change.remove or change.add or change.rename
+    if not (others or reads.differing(page.inputs, {**page.inputs, **change.inputs})):
         yield Fault("/inputs", "the inputs have these values already", "name the slots that the change concerns")
 
 
@@ -213,10 +223,6 @@ def _closure(plan: Plan, names: Iterable[str]) -> set[str]:
 def _is_text(node: Node) -> bool:
     """Whether a model writes it, for itself or for each item of a list."""
     return isinstance(node, Compose) or (isinstance(node, Map) and isinstance(node.node, Compose))
-
-
-def _is_compose(plan: Plan, name: str) -> bool:
-    return name in plan.nodes and isinstance(plan.nodes[name], Compose)
 
 
 def _is_read(page: Page, name: str) -> bool:

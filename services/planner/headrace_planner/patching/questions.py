@@ -9,7 +9,7 @@ from headrace_llm.client import Message
 from headrace_planner import questions
 from headrace_planner.model import Brief
 from headrace_planner.patching import policy
-from headrace_planner.patching.model import MAX_PREVIEW_CHARS, Addition, Change, Page, PatchRequest
+from headrace_planner.patching.model import MAX_PREVIEW_CHARS, MAX_TITLE, Addition, Change, Page, PatchRequest
 
 MAX_TOKENS = 400
 """Longest answer."""
@@ -38,7 +38,7 @@ def schema(page: Page, *, may_remove: bool = True) -> Mapping[str, Any]:
     some = {"type": "array", "items": slots, "maxItems": len(page.layout)}
     added = {
         "type": "object",
-        "properties": {"title": _text(60), "prompt": _text(300), "after": slots},
+        "properties": {"title": _text(MAX_TITLE), "prompt": _text(300), "after": slots},
         "required": ["title", "prompt"],
         "additionalProperties": False,
     }
@@ -49,7 +49,19 @@ def schema(page: Page, *, may_remove: bool = True) -> Mapping[str, Any]:
         "add": {"type": "array", "items": added, "maxItems": MAX_ADDED},
         "inputs": inputs,
     }
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    renamed = {
+        "type": "object",
+        "properties": {"slot": slots, "title": _text(MAX_TITLE)},
+        "required": ["slot", "title"],
+        "additionalProperties": False,
+    }
+    optional = {"rename": {"type": "array", "items": renamed, "maxItems": len(page.layout)}}
+    return {
+        "type": "object",
+        "properties": {**properties, **optional},
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def first(brief_: Brief, request: PatchRequest, *, context_tokens: int) -> tuple[Message, ...]:
@@ -70,7 +82,8 @@ def first(brief_: Brief, request: PatchRequest, *, context_tokens: int) -> tuple
 def change(answer: Mapping[str, Any]) -> Change:
     """The answer as a change; it has the schema's shape."""
     added = [Addition(one["title"], one["prompt"], one.get("after", "")) for one in answer["add"]]
-    return Change(answer["rewrite"], answer["remove"], added, answer["inputs"])
+    renamed = {one["slot"]: one["title"] for one in answer.get("rename", ())}
+    return Change(answer["rewrite"], answer["remove"], added, answer["inputs"], renamed)
 
 
 def _inputs(page: Page) -> Mapping[str, Any]:

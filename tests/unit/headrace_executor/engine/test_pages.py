@@ -1,6 +1,7 @@
 """Pages that runs make, and what one sentence changes of them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,8 +10,8 @@ from headrace_executor import events
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
 from headrace_executor.errors import LeaseLost, RunFailed
-from headrace_executor.model import FailureCode, Outcome, RunKind
-from headrace_executor.ports import Patched
+from headrace_executor.model import ClaimedRun, FailureCode, Outcome, RunKind
+from headrace_executor.ports import PageDraft, PageRef, Patched, StoredPage
 from headrace_llm.errors import ProviderRejected
 from headrace_runtime import errors
 
@@ -26,6 +27,7 @@ from tests.support.executor_fakes import (
     FakeRag,
     FakeRouter,
     FakeSessions,
+    FakeWorkflows,
     answer,
     claimed,
     no_sleep,
@@ -48,7 +50,9 @@ class World:
     """A pipeline with its pages; each run has an id of its own."""
 
     def __init__(self, document: Json = TWELVE, **patched: Json) -> None:
-        self.pages, self.models, self.rag = FakePages(), FakeModels(), FakeRag()
+        self.pages: FakePages = FakePages()
+        self.models, self.rag = FakeModels(), FakeRag()
+        self.workflows = FakeWorkflows()
         self.router, self.planner = FakeRouter("patch"), FakePlanner(document)
         self.document = document
         self.planner.patched = self.patched(**patched)
@@ -69,6 +73,7 @@ class World:
             models=self.models,
             sessions=FakeSessions(),
             cel=FakeCel(),
+            workflows=self.workflows,
             pages=self.pages,
             limits=self.limits,
             now=lambda: NOW,
@@ -282,6 +287,52 @@ class TestPatches:
         await world.patch()
         assert [request.messages[1].content for request in world.models.requests[2:]] == [answer("say u"), answer("say v")]
 
+    @pytest.mark.parametrize(
+        ("nodes", "output", "seen"),
+        [
+            ([{"id": "w", "kind": "compose", "prompt": "write ${inputs.x}"}], "nodes.w.output", "earlier"),
+            (
+                [
+                    {"id": "w", "kind": "compose", "prompt": "write ${inputs.x}"},
+                    {"id": "c", "kind": "compute", "expr": "nodes.w.output"},
+                ],
+                "nodes.c.output",
+                "sentence",
+            ),
+            ([{"id": "f", "kind": "flow", "workflow_id": "deep", "inputs": {}}], "nodes.f.output", "earlier"),
+            ([{"id": "d", "kind": "compute", "expr": "'d'"}], "nodes.d.output", "nothing"),
+        ],
+        ids=["compose", "compute", "flow", "data"],
+    )
+    async def test_a_flow_is_written_anew_by_the_node_that_its_output_stands_for(
+        self, nodes: Json, output: str, seen: str
+    ) -> None:
+        flow = {"id": "letter", "kind": "flow", "workflow_id": "letter", "inputs": {"x": "mills"}}
+        world = World(blueprint(flow, output="letter", slots=["letter"]), nodes=("letter",), rewritten=("letter",))
+        inner = {**blueprint(*nodes), "output": f"${{{output}}}"}
+        deep = {**blueprint({"id": "a", "kind": "compose", "prompt": "deep"}), "output": "${nodes.a.output}"}
+        world.workflows.blueprints = {"letter": inner, "deep": deep}
+        before, _ = await world.page()
+        asked = len(world.models.requests)
+        await world.patch()
+        messages = [[one.content for one in request.messages] for request in world.models.requests[asked:]]
+        prompt = world.models.requests[0].messages[0].content if asked else ""
+        told = [prompt, orjson.loads(slots(before)["letter"]), f"{INSTRUCTION}\n\nAnswer with the whole new text only."]
+        expected = {"earlier": [told], "sentence": [[f"{prompt}\n\n{INSTRUCTION}"]], "nothing": []}
+        assert messages == expected[seen]
+
+    async def test_a_new_title_runs_no_node_and_asks_no_model(self) -> None:
+        world = World()
+        before, _ = await world.page()
+        asked = len(world.models.requests)
+        layout = [{**slot, "title": "Overview"} if slot["slot"] == "s0" else slot for slot in TWELVE["layout"]]
+        world.planner.patched = world.patched(blueprint={**TWELVE, "layout": layout}, nodes=(), rewritten=())
+        outcome, journal = await world.patch()
+        assert [slot["title"] for slot in outcome.output["page"]["slots"]][:2] == ["Overview", "S1"]
+        assert slots(outcome) == slots(before)
+        assert len(world.models.requests) == asked
+        assert {event["stepName"] for event in of_type(journal, "STEP_STARTED")} == {"plan", "page"}
+
     async def test_a_new_slot_runs_and_a_removed_one_costs_nothing(self) -> None:
         world = World()
         await world.page()
@@ -315,3 +366,110 @@ class TestPatches:
             await world.pipeline.run(journal)
         assert caught.value.failure.code is FailureCode.INVALID_BLUEPRINT
         assert journal.lost_usage == PAID, "the run has paid for the model that could not tell"
+
+
+class RacedPages(FakePages):
+    """Lets others go first when a version is about to be saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: list[Callable[[], Awaitable[object]]] = []
+
+    async def save(self, run: ClaimedRun, draft: PageDraft) -> PageRef:
+        if draft.parent is not None and self.before:
+            await self.before.pop()()
+        return await super().save(run, draft)
+
+
+class RacedWorld(World):
+    """A page whose slots other runs rewrite while one run works on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pages: RacedPages = RacedPages()
+        self.said = 0
+        self.models.say = self.say
+
+    def say(self, _: str) -> str:
+        self.said += 1
+        return f"text {self.said}"
+
+    def rewrites(self, slot: str, **changes: Json) -> Callable[[], Awaitable[tuple[Outcome, FakeJournal]]]:
+        async def patch() -> tuple[Outcome, FakeJournal]:
+            self.planner.patched = self.patched(nodes=(slot,), rewritten=(slot,), **changes)
+            return await self.patch(page_id="p1")
+
+        return patch
+
+
+class TestChangesOfOneMoment:
+    async def test_both_are_on_the_page(self) -> None:
+        world = RacedWorld()
+        before, _ = await world.page()
+        world.pages.before = [world.rewrites("s1")]
+        outcome, journal = await world.rewrites("s0")()
+        assert outcome.output["page"]["version"] == 3
+        old, new = slots(before), slots(outcome)
+        assert {name for name in old if old[name] != new[name]} == {"s0", "s1"}
+        stored = world.pages.versions["p1"][-1]
+        assert stored.draft.parent == PageRef("p1", 2)
+        assert {name: orjson.dumps(stored.draft.outputs[name]) for name in new} == new
+        last = of_type(journal, "STATE_SNAPSHOT")[-1]["snapshot"]["page"]["slots"]
+        assert {name: orjson.dumps(value) for name, value in last.items()} == new
+
+    async def test_a_run_merges_as_often_as_others_are_first(self) -> None:
+        world = RacedWorld()
+        before, _ = await world.page()
+        world.pages.before = [world.rewrites(f"s{number}") for number in range(1, 6)]
+        outcome, _ = await world.rewrites("s0")()
+        changed = {name for name, value in slots(before).items() if slots(outcome)[name] != value}
+        assert (outcome.output["page"]["version"], changed) == (7, {f"s{number}" for number in range(6)})
+
+    async def test_who_takes_over_after_the_merge_has_the_merged_page(self) -> None:
+        world = RacedWorld()
+        await world.page()
+        world.pages.before = [world.rewrites("s1")]
+        outcome, journal = await world.rewrites("s0")()
+        heir = FakeJournal(replace(journal.run, attempt=2), log=journal.log)
+        again = await world.pipeline.run(heir)
+        assert again.output["page"] == outcome.output["page"]
+        journal.log.steps.pop("page")  # its answer was lost with the owner
+        again = await world.pipeline.run(FakeJournal(replace(journal.run, attempt=3), log=journal.log))
+        assert again.output["page"] == outcome.output["page"]
+
+    async def test_what_cannot_both_be_kept_fails_and_says_what_to_do(self) -> None:
+        world = RacedWorld()
+        await world.page()
+        world.pages.before = [world.rewrites("s0")]
+        with pytest.raises(RunFailed) as caught:
+            await world.rewrites("s0")()
+        failure = caught.value.failure
+        assert failure.code is FailureCode.CONFLICT
+        assert failure.message.startswith(f"This change was not kept: meanwhile version 2 (“{INSTRUCTION}”)")
+        assert "the slot 'S0'" in failure.message
+        assert "send the sentence again" in failure.message
+        assert len(world.pages.versions["p1"]) == 2
+
+    async def test_it_is_not_merged_for_ever(self) -> None:
+        world = RacedWorld()
+        await world.page()
+
+        async def moves() -> None:
+            world.pages.before.append(moves)
+            latest = world.pages.versions["p1"][-1]
+            world.pages.versions["p1"].append(StoredPage(PageRef("p1", latest.ref.version + 1), latest.draft))
+
+        world.pages.before = [moves]
+        with pytest.raises(RunFailed, match="changed 16 times") as caught:
+            await world.rewrites("s0")()
+        assert caught.value.failure.code is FailureCode.CONFLICT
+
+    async def test_a_version_that_the_request_means_is_the_one_that_is_changed(self) -> None:
+        world = RacedWorld()
+        before, _ = await world.page()
+        await world.rewrites("s1")()
+        world.planner.patched = world.patched(nodes=("s0",), rewritten=("s0",))
+        outcome, _ = await world.patch(page_id="p1", version=1)
+        changed = {name for name, value in slots(before).items() if slots(outcome)[name] != value}
+        assert (outcome.output["page"]["version"], changed) == (3, {"s0", "s1"})
+        assert world.planner.changes[-1]["slots"][1].preview == orjson.loads(slots(before)["s1"])

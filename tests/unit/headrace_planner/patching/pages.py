@@ -84,7 +84,8 @@ def changes(draw: st.DrawFn, of: Page) -> Change:
     texts = st.text(max_size=30) | st.sampled_from(["Write ${inputs.message}", "Use ${nodes.n0.output}", "${", "$${x}"])
     added = st.builds(Addition, st.text(min_size=1, max_size=20), texts.filter(bool), st.sampled_from(["", *slots]))
     inputs = st.fixed_dictionaries({}, optional={"class_id": st.integers(-1, 3), "term": st.sampled_from(["a", "b", "c"])})
-    return Change(draw(some), draw(some), draw(st.lists(added, max_size=2)), draw(inputs))
+    renamed = st.dictionaries(st.sampled_from(slots), st.sampled_from(["Slot 0", "Else", "${x}"]), max_size=2)
+    return Change(draw(some), draw(some), draw(st.lists(added, max_size=2)), draw(inputs), draw(renamed))
 
 
 def _node(draw: st.DrawFn, name: str, used: list[str]) -> dict[str, Any]:

@@ -74,6 +74,42 @@ def test_a_sentence_of_names_and_removal_alone_is_plain(sentence: str, slots: tu
 
 
 @pytest.mark.parametrize(
+    ("sentence", "slot", "title"),
+    [
+        ("rename the summary to Overview", "summary", "Overview"),
+        ("Please rename the Executive summary section to Brief for the board.", "exec", "Brief for the board"),
+        ('rename "Weak points" to "Strengths, and what is weak"', "weak_points", "Strengths, and what is weak"),
+        ("retitle outlook as “Next term”!", "outlook", "Next term"),
+        ("rename more into Even more", "more", "Even more"),
+        ("把总结改名为概览", "zongjie", "概览"),
+        ("请把重点总结的标题重命名为“要点（上）”。", "key_points", "要点（上）"),
+    ],
+)
+def test_a_sentence_that_only_says_what_a_slot_is_called_is_plain(sentence: str, slot: str, title: str) -> None:
+    assert plain(sentence) == Change(rename={slot: title})
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "rename the summary to Overview and make it shorter",
+        "rename the summary to Overview, shorter",
+        "rename the summary to Summary",
+        "rename the conclusion to Overview",
+        "rename the summary and the outlook to Overview",
+        "do not rename the summary to Overview",
+        "rename the summary to something that parents would like better",
+        f"rename the summary to “{'x' * 61}”",
+        "rename the summary",
+        "rename the summary to “Overview” in the table",
+        "把总结改名为概览再写短一点",
+    ],
+)
+def test_a_new_title_that_may_be_more_than_one_is_left_to_a_model(sentence: str) -> None:
+    assert plain(sentence) is None
+
+
+@pytest.mark.parametrize(
     "sentence",
     [
         "make the summary for parents",
@@ -106,6 +142,7 @@ def test_a_name_that_two_slots_have_is_not_plain_and_names_both() -> None:
     twins = [Slot(slot="a", title="Notes", node="n"), Slot(slot="b", title="Notes", node="n")]
     assert naming.plain("make the notes shorter", twins) is None
     assert naming.named("make the notes shorter", twins) == ["a", "b"]
+    assert naming.plain("rename the notes to Marks", twins) is None
 
 
 def test_the_last_slot_is_not_removed() -> None:

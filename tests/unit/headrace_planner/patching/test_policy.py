@@ -70,6 +70,14 @@ def test_a_computed_slot_is_written_anew_by_the_section_behind_it() -> None:
     assert policy.CHANGE in nodes(patched.document)["draft"]["prompt"]
 
 
+def test_a_flow_runs_again_and_is_told_the_sentence_beside_its_blueprint() -> None:
+    flow = {"id": "letter", "kind": "flow", "workflow_id": "letter", "inputs": {"class": "${inputs.class_id}"}}
+    of = page([flow, compose("outlook", "Look at ${nodes.letter.output}")], {"letter": "letter", "outlook": "outlook"})
+    patched = applied(Change(rewrite=("letter",)), of)
+    assert (patched.nodes, patched.rewritten) == (("letter", "outlook"), ("letter",))
+    assert patched.document == of.document
+
+
 def test_data_that_is_fetched_again_goes_on_to_all_that_needs_it() -> None:
     patched = applied(Change(rewrite=("grades",)))
     assert patched.nodes == ("grades", "weak", "summary", "comments", "advice")
@@ -193,13 +201,17 @@ def test_any_change_of_any_page_is_valid_and_touches_only_what_it_must(data: st.
     # Slots are those of before without the removed ones, in their order, and the added ones.
     assert kept - {slot.slot for slot in of.layout} == added
     assert [slot for slot in patched.document["layout"] if slot["slot"] not in added] == [
-        slot for slot in before["layout"] if slot["slot"] not in change.remove
+        {**slot, "title": change.rename.get(slot["slot"], slot["title"])}
+        for slot in before["layout"]
+        if slot["slot"] not in change.remove
     ]
     # What is no more was needed by removed slots alone, and nothing is lost without one.
     assert change.remove or old.keys() <= new.keys()
     assert set(patched.rewritten) <= kept
     assert all(
-        new[slot["node"]]["kind"] == "compose" for slot in patched.document["layout"] if slot["slot"] in patched.rewritten
+        new[slot["node"]]["kind"] in ("compose", "flow")
+        for slot in patched.document["layout"]
+        if slot["slot"] in patched.rewritten
     )
     assert bool(again) or not (change.rewrite or change.add or changed) or set(change.rewrite) <= set(change.remove)
 

@@ -61,6 +61,35 @@ async def test_a_model_maps_any_other_sentence() -> None:
     assert user.content.endswith("Change: it is all about autumn, and the end is too gloomy")
 
 
+async def test_a_new_title_runs_nothing_and_asks_nobody() -> None:
+    scripted = models()
+    made = await patch("rename the summary to Overview", scripted)
+    assert (made.origin, made.patched.nodes, made.patched.rewritten) == (Origin.BUILTIN, (), ())
+    changed = {slot["slot"]: slot for slot in made.patched.document["layout"]}
+    assert changed["summary"] == {"slot": "summary", "title": "Overview", "node": "summary"}
+    titles = [{**slot, "title": slot["slot"]} for slot in made.patched.document["layout"]]
+    assert titles == [{**slot, "title": slot["slot"]} for slot in REPORT.document["layout"]]
+    assert made.patched.document["nodes"] == REPORT.document["nodes"]
+    assert scripted.requests == []
+
+
+async def test_a_model_may_rename_beside_other_changes() -> None:
+    answer = {**NOTHING, "rewrite": ["outlook"], "rename": [{"slot": "summary", "title": "In short"}]}
+    made = await patch("call the first one In short, and the end is too gloomy", models(answer))
+    assert (made.origin, made.patched.nodes) == (Origin.MODEL, ("outlook",))
+    assert [slot["title"] for slot in made.patched.document["layout"]][:2] == ["In short", "Advice"]
+
+
+async def test_a_title_that_cannot_be_given_is_repaired() -> None:
+    twice = {**NOTHING, "remove": ["summary"], "rename": [{"slot": "summary", "title": "Gone"}]}
+    same = {**NOTHING, "rename": [{"slot": "summary", "title": "Summary"}]}
+    for wrong in (twice, same):
+        scripted = models(wrong, {**NOTHING, "rename": [{"slot": "summary", "title": "In short"}]})
+        made = await patch("call the first one In short", scripted)
+        assert made.origin is Origin.REPAIRED
+        assert "/rename" in scripted.requests[1].messages[-1].content
+
+
 async def test_a_change_that_cannot_be_made_is_repaired_once() -> None:
     scripted = models({**NOTHING, "inputs": {"class_id": 0}}, {**NOTHING, "inputs": {"class_id": 4}})
     made = await patch("for the fourth class", scripted)

@@ -82,7 +82,7 @@ class ExecutorServiceServicer:
     def SubmitRun(self, request, context):
         """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
         same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
-        Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+        Errors: INVALID_ARGUMENT; NOT_FOUND (session); ABORTED (PAGE_CHANGED); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class ExecutorServiceStub:
     SubmitRun: _grpc.UnaryUnaryMultiCallable[_executor_pb2.SubmitRunRequest, _executor_pb2.SubmitRunResponse]
     """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
     same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
-    Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+    Errors: INVALID_ARGUMENT; NOT_FOUND (session); ABORTED (PAGE_CHANGED); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
     """
     StartRun: _grpc.UnaryStreamMultiCallable[_executor_pb2.StartRunRequest, _executor_pb2.StartRunResponse]
     """StartRun does what SubmitRun and then WatchRun from the beginning do, in one call. Its first answer carries the run, and
@@ -62,7 +62,7 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     SubmitRun: _aio.UnaryUnaryMultiCallable[_executor_pb2.SubmitRunRequest, _executor_pb2.SubmitRunResponse]  # type: ignore[assignment]
     """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
     same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
-    Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+    Errors: INVALID_ARGUMENT; NOT_FOUND (session); ABORTED (PAGE_CHANGED); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
     """
     StartRun: _aio.UnaryStreamMultiCallable[_executor_pb2.StartRunRequest, _executor_pb2.StartRunResponse]  # type: ignore[assignment]
     """StartRun does what SubmitRun and then WatchRun from the beginning do, in one call. Its first answer carries the run, and
@@ -93,7 +93,7 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_executor_pb2.SubmitRunResponse, _abc.Awaitable[_executor_pb2.SubmitRunResponse]]:
         """SubmitRun accepts a run. When it has answered, the run survives every process. Idempotent by (tenant_id, request_id): the
         same request answers with the same run; another request under the same id is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
-        Errors: INVALID_ARGUMENT; NOT_FOUND (session); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
+        Errors: INVALID_ARGUMENT; NOT_FOUND (session); ABORTED (PAGE_CHANGED); RESOURCE_EXHAUSTED with RetryInfo (the queue is full).
         """
 
     @_abc_1.abstractmethod

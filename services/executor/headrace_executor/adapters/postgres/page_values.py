@@ -20,9 +20,9 @@ GROUP BY n.name
 
 
 async def read_values(pool: Pool, page_id: str, names: Sequence[str], digests: Sequence[bytes]) -> Mapping[str, bytes]:
-    """The values by their names, in the order of those; none of a page that was deleted meanwhile."""
+    """The values by their names, in the order of those; none of a version that was removed meanwhile."""
     found = {row["name"]: row["data"] for row in await pool.fetch(_VALUES, page_id, names, digests)}
-    return {name: found[name] for name in names if name in found}
+    return {name: found[name] for name in names} if len(found) == len(names) else {}
 
 
 def content(values: Mapping[str, bytes]) -> PageContent | None:

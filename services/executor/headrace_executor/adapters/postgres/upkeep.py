@@ -9,7 +9,7 @@ from headrace_executor.adapters.postgres.claims import TURNS
 from headrace_executor.adapters.postgres.usage import ADD_DAYS, FIGURES, day_of, models
 from headrace_executor.model import Priority
 from headrace_executor.runs import ids
-from headrace_executor.runs.records import Notice, Waiting
+from headrace_executor.runs.records import Notice, StoredPages, Waiting
 
 LOCK_TIMEOUT = "1s"
 """How long adding or dropping a partition may wait for the log's readers and writers; then it is tried again later."""
@@ -55,6 +55,11 @@ WITH gone AS (
     )
 })
 SELECT run_id FROM gone
+"""
+_PAGES = """
+SELECT COALESCE(sum(pages), 0)::bigint AS pages, COALESCE(max(pages), 0) AS most,
+       COALESCE(sum(size_bytes), 0)::bigint AS size_bytes
+FROM (SELECT count(*) AS pages, sum(size_bytes) AS size_bytes FROM pages GROUP BY tenant_id) t
 """
 _PARTITIONS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -106,6 +111,12 @@ class UpkeepStore:
         for name in old:
             await self._drop(name)
         return len(new), len(old)
+
+    async def pages(self) -> StoredPages:
+        """How much the pages of all tenants are: one look at the short row of each, and none at what they hold."""
+        row = await self._pool.fetchrow(_PAGES)
+        assert row is not None
+        return StoredPages(row["pages"], row["most"], row["size_bytes"])
 
     async def _add(self, day: date) -> None:
         """Make the partition beside the log, with what the default one has of it, and attach it."""

@@ -6,12 +6,12 @@ import asyncpg
 import orjson
 from headrace_postgres.pool import Pool
 
+from headrace_executor.adapters.postgres.tenant_limits import counted
 from headrace_executor.ports import SavedWorkflow
 from headrace_executor.workflows import Workflow, WorkflowWrite, Written
 
 _COLUMNS = "w.workflow_id, w.name, w.description, w.inputs, w.revision, w.created_at, w.updated_at"
 
-# Writes of one moment do not see each other's rows, so that a tenant may come to have a few more than its limit.
 _PUT = f"""
 WITH full_up AS (
     SELECT (SELECT count(*) FROM workflows WHERE tenant_id = $1) >= $8
@@ -67,14 +67,15 @@ class WorkflowStore:
         return SavedWorkflow(workflow_id, row["revision"], orjson.loads(row["blueprint"])) if row else None
 
     async def put(self, tenant_id: str, write: WorkflowWrite, *, limit: int) -> Written:
-        """Make or replace a workflow in one statement, if its revision is the expected one."""
+        """Make or replace a workflow, if its revision is the expected one."""
         values = (tenant_id, write.workflow_id, _storable(write.name), write.description, write.blueprint, write.inputs)
         flows = [_storable(flow) for flow in write.flows]
         expected = write.expected_revision
         if expected:
             row = await self._pool.fetchrow(_CHANGE, *values, flows, expected)
             return Written(_workflow(row, write.blueprint) if row else None, full=False)
-        row = await self._pool.fetchrow(_PUT, *values, flows, limit, expected == 0)
+        async with counted(self._pool, "workflows", tenant_id) as connection:
+            row = await connection.fetchrow(_PUT, *values, flows, limit, expected == 0)
         assert row is not None
         return Written(_workflow(row, write.blueprint) if row["revision"] else None, full=row["is_full"])
 

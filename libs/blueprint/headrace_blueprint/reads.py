@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from headrace_blueprint import references
 from headrace_blueprint.expressions import compile_expression
 from headrace_blueprint.model import Branch, Compute, Map, NodeBase
-
-from headrace_planner.model import Json
+from headrace_blueprint.references import Json
 
 _WHOLE = re.compile(r"""\binputs\b(?!\s*(?:\.|\[\s*["']))""")
 """`inputs` in CEL without the name of one."""
