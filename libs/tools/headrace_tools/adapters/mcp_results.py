@@ -19,6 +19,8 @@ from headrace_tools.model import Json, ToolEntry
 MAX_QUOTED = MAX_ERROR_CHARACTERS + 100
 """An error's text and what stands before it."""
 
+_CLOSED = ("Connection closed", "SSE stream")
+
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$")
 
 
@@ -87,7 +89,8 @@ def failure(error: MCPError) -> ToolFailed:
         return failed
     if TOO_LARGE in said or "byte limit" in said:
         return ToolFailed(TOO_LARGE, reason="too_large")
-    if code == mcp.CONNECTION_CLOSED or "Session terminated" in said:
+    # A server may use the code of a closed connection for errors of its own.
+    if (code == mcp.CONNECTION_CLOSED and said.startswith(_CLOSED)) or "Session terminated" in said:
         return ToolFailed("the server has gone", reason="away")
     if code == mcp.REQUEST_TIMEOUT:
         return ToolFailed("the server did not answer in time", reason="deadline")
