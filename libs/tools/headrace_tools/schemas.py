@@ -8,6 +8,7 @@ expressions of others are left to them: Python may match one for ever, and nothi
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from itertools import islice
 from typing import Any
 
 import jsonschema
@@ -29,8 +30,10 @@ from headrace_tools.model import Json
 
 MAX_IN_PLACE = 1000
 """Schemas that one value is checked against."""
+MAX_FAULTS = 50
+"""Of a call's arguments that are looked for."""
 SHOWN_FAULTS = 5
-"""Of a call's arguments; the rest is not said."""
+"""Of those, the first by their place; the rest is not said."""
 
 _REFERENCES = ("$ref", "$dynamicRef")
 _LISTS = ("allOf", "anyOf", "oneOf")
@@ -90,7 +93,8 @@ def _checked(name: str, validator: Validator, arguments: Mapping[str, Json], ste
     try:
         if len(orjson.dumps(arguments)) > MAX_ARGUMENTS_BYTES:
             raise ToolFailed(f"the arguments of {name} are larger than {MAX_ARGUMENTS_BYTES} bytes", reason="invalid")
-        wrong = sorted(validator.iter_errors(arguments), key=lambda one: list(map(str, one.absolute_path)))
+        found = islice(validator.iter_errors(arguments), MAX_FAULTS)
+        wrong = sorted(found, key=lambda one: list(map(str, one.absolute_path)))
     except _TooManySteps:
         return False
     except (orjson.JSONEncodeError, RecursionError) as error:

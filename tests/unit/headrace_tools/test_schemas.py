@@ -106,13 +106,23 @@ def test_items_are_unique_as_json_says(items: list[Any]) -> None:
             schemas.check("t", validator, {"a": items})
 
 
-def test_checking_has_an_end() -> None:
-    validator = schemas.compiled(_object(a={"type": "array", "items": {"anyOf": [{"type": "integer"}] * 500}}))
+def test_checking_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "MAX_CHECK_STEPS", 20_000)
+    either = [*[{"type": "string"}] * 100, {"type": "integer"}]
+    validator = schemas.compiled(_object(a={"type": "array", "items": {"anyOf": either}}))
     assert schemas.checked_at_once("t", validator, {"a": [1]})
-    assert not schemas.checked_at_once("t", validator, {"a": ["x"] * 100})
+    assert not schemas.checked_at_once("t", validator, {"a": [1] * 50})
+    schemas.check("t", validator, {"a": [1] * 50})
     with pytest.raises(ToolFailed, match="steps to check") as raised:
-        schemas.check("t", validator, {"a": ["x"] * 10_000})
+        schemas.check("t", validator, {"a": [1] * 500})
     assert raised.value.reason == "invalid"
+
+
+def test_faults_are_looked_for_until_they_are_many() -> None:
+    validator = schemas.compiled(_object(a={"type": "array", "items": {"type": "integer"}}))
+    with pytest.raises(ToolFailed) as raised:
+        schemas.check("t", validator, {"a": ["x"] * 100_000})
+    assert str(raised.value).count("is not of type") == schemas.SHOWN_FAULTS
 
 
 def test_a_reference_that_its_own_id_leads_astray_is_the_tools_fault() -> None:
