@@ -49,14 +49,24 @@ def result(answer: Answer, *, path: str, now: datetime) -> Json:
         raise ToolFailed(f"the answer has nothing at {path}", reason="failed") from error
 
 
+def tells_why(status: int) -> bool:
+    """Whether a status that is no success says who is at fault: the credentials, the rate of calls, the server."""
+    return status in (401, 403) or _passes(status)
+
+
+def _passes(status: int) -> bool:
+    return status in (408, 425, 429) or status >= 500
+
+
 def check_status(answer: Answer, *, now: datetime) -> None:
     """Raise `ToolFailed` when an answer is no success."""
     status = answer.status
     if 200 <= status < 300:
         return
     if status in (401, 403):
-        raise ToolFailed(f"it answered {status}: the credentials are not accepted", reason="refused")
-    if status in (408, 425, 429) or status >= 500:
+        said = "the credentials are not accepted, or there are none; look at the connector's `auth`"
+        raise ToolFailed(f"it answered {status}: {said}", reason="refused")
+    if _passes(status):
         waits = retry_after_s(answer.headers.get("retry-after"), now=now)
         raise ToolFailed(f"it answered {status}{_quoted(answer)}", reason="away", retry_after_s=waits)
     raise ToolFailed(f"it answered {status}{_quoted(answer)}", reason="failed")

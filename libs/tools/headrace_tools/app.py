@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,15 +22,18 @@ from headrace_tools.adapters.network import Resolve, resolve, tls
 from headrace_tools.connectors import HttpConnector as HttpEntry
 from headrace_tools.connectors import McpConnector as McpEntry
 from headrace_tools.connectors import OpenApiConnector as OpenApiEntry
-from headrace_tools.credentials import credential
+from headrace_tools.credentials import credential, of_process
 from headrace_tools.errors import InvalidToolsFile, ToolFailed
-from headrace_tools.limits import MAX_FILE_BYTES, MAX_SPEC_BYTES, Limits
+from headrace_tools.limits import MAX_FILE_BYTES, MAX_SKIPPED_SHOWN, MAX_SPEC_BYTES, Limits
 from headrace_tools.openapi import Imported, InvalidSpec
 from headrace_tools.ports import Connector, NoTools, Toolbox
 from headrace_tools.service import ConnectedTools, Served
 from headrace_tools.tools_file import EVERYBODY, Declared, ToolsFile
 
 log = structlog.get_logger()
+
+_TALKATIVE = ("httpx2", "httpcore2", "mcp")
+"""Libraries that log whole URLs, with the secrets in their queries, and sessions' ids."""
 
 FaultAt = tuple[yaml_lines.Path, str]
 
@@ -59,6 +64,8 @@ async def open_toolbox(
     if path is None:
         yield NoTools()
         return
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.WARNING)
     file = await asyncio.to_thread(_read, path, environment)
     async with AsyncExitStack() as stack:
         opening = _Opening(file, path.parent, environment, limits or Limits(), resolve)
@@ -119,7 +126,7 @@ class _Opening:
             )
             return connector
         try:
-            serve(await asyncio.to_thread(_spec, self._folder / one.entry.spec))
+            await asyncio.to_thread(lambda path: serve(_spec(path)), self._folder / one.entry.spec)
         except InvalidSpec as error:
             self._faults.append(((*one.place, "spec"), str(error)))
         return connector
@@ -129,7 +136,12 @@ class _Opening:
         connector.serve(imported.endpoints)
         metrics.SKIPPED.labels(one.label).set(len(imported.skipped))
         if imported.skipped:
-            log.warning("openapi_operations_skipped", connector=one.label, operations=imported.skipped)
+            log.warning(
+                "openapi_operations_skipped",
+                connector=one.label,
+                operations=dict(islice(imported.skipped.items(), MAX_SKIPPED_SHOWN)),
+                count=len(imported.skipped),
+            )
         return imported
 
     def _mcp(self, one: Declared, entry: McpEntry, context: ssl.SSLContext) -> Connector:
@@ -139,7 +151,9 @@ class _Opening:
 
         reach: Open
         if entry.command is not None:
-            reach = functools.partial(mcp_transports.process, entry, self._environment, self._folder)
+            variables = {name: self._environment[variable] for name, variable in entry.env.items()}
+            secret = of_process(variables)
+            reach = functools.partial(mcp_transports.process, one.label, entry, variables, self._folder)
         else:
             secret = credential(entry.auth, self._environment)
             reach = functools.partial(mcp_transports.http, one.label, entry, secret, self._limits, context, self._resolve)
@@ -147,6 +161,7 @@ class _Opening:
             one.name,
             one.label,
             reach,
+            secret,
             retries=entry.retries,
             max_response_bytes=entry.max_response_bytes,
             limits=self._limits,

@@ -25,8 +25,16 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 IDEMPOTENT: frozenset[str] = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 """Methods that do no harm when they are repeated (RFC 9110, section 9.2.2)."""
+WITH_BODY: frozenset[str] = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose arguments without a place of their own are the body."""
 _IN_PATH = re.compile(r"\{([^{}]*)\}")
-_OWN_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"})
+OWN_HEADERS = frozenset(
+    {
+        "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "keep-alive",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Headers that say how a request is sent and to whom; no argument's value goes there."""
 
 
 class _Strict(BaseModel):
@@ -41,6 +49,13 @@ class Auth(_Strict):
     name: HeaderName | None = None
     """The header, or the query parameter."""
     username: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^:\r\n]*$")] | None = None
+
+    def takes(self, place: str, name: str) -> bool:
+        """Whether a parameter in the `header` or `query` is the one that holds the secret."""
+        if place == "query":
+            return self.kind == "query" and name == self.name
+        own = {"header": self.name, "query": None}.get(self.kind, "Authorization")
+        return place == "header" and own is not None and name.lower() == own.lower()
 
     @model_validator(mode="after")
     def _whole(self) -> "Auth":
@@ -133,7 +148,7 @@ class HttpTool(_Strict):
     @field_validator("headers")
     @classmethod
     def _headers(cls, value: dict[str, str]) -> dict[str, str]:
-        if own := sorted(name for name in value if name.lower() in _OWN_HEADERS):
+        if own := sorted(name for name in value if name.lower() in OWN_HEADERS):
             raise ValueError(f"{own[0]} is not an argument's to say")
         return value
 
@@ -151,6 +166,17 @@ class HttpTool(_Strict):
         for name in in_path:
             if name in known and name not in required:
                 yield "path", f"{{{name}}} must be in the `required` of `args`"
+
+    def shadows(self, auth: Auth) -> Iterator[tuple[str, str]]:
+        """The settings with which an argument would stand in the secret's place, each with what is wrong."""
+        for header in self.headers:
+            if auth.takes("header", header):
+                yield "headers", f"{header} is where `auth` puts the secret; no argument goes there"
+        placed = {*self.headers.values(), *path_arguments(self.path)}
+        free = () if self.method in WITH_BODY else (name for name in self.args.get("properties", {}) if name not in placed)
+        for name in {*self.query, *free}:
+            if auth.takes("query", name):
+                yield "args", f"{name} is where `auth` puts the secret; no argument goes there"
 
 
 class HttpConnector(Outbound):

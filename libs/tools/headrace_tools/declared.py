@@ -4,11 +4,9 @@ from collections.abc import Mapping
 
 from headrace_blueprint.tools import Tool
 
-from headrace_tools.connectors import HttpConnector, HttpTool, path_arguments
+from headrace_tools.connectors import WITH_BODY, HttpConnector, HttpTool, path_arguments
 from headrace_tools.model import ToolEntry
 from headrace_tools.requests import Endpoint, Parameter
-
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 def endpoints(name: str, entry: HttpConnector, tools: Mapping[str, HttpTool]) -> dict[str, Endpoint]:
@@ -28,6 +26,6 @@ def _endpoint(connector: str, entry: HttpConnector, tool: HttpTool) -> Endpoint:
             *(Parameter(name, "query", name) for name in tool.query),
             *(Parameter(argument, "header", header) for header, argument in tool.headers.items()),
         ),
-        rest="body" if tool.method in _WITH_BODY else "query",
+        rest="body" if tool.method in WITH_BODY else "query",
         result=tool.result,
     )

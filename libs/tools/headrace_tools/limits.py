@@ -21,10 +21,16 @@ MAX_SPEC_OPERATIONS = 2000
 """Operations that are looked at."""
 MAX_ARGUMENTS_BYTES = 1024 * 1024
 """The arguments of one call as JSON."""
+CHECK_STEPS_AT_ONCE = 5000
+"""Steps of checking a call's arguments in the event loop, some tens of milliseconds; what takes more goes to a thread."""
+MAX_CHECK_STEPS = 500_000
+"""Steps of checking a call's arguments, some seconds: a list of 100,000 numbers takes 200,000."""
 MAX_URL_CHARACTERS = 8192
 MAX_ERROR_CHARACTERS = 300
 """What is quoted of an answer that is an error."""
 MAX_REDIRECTS = 3
+MAX_SKIPPED_SHOWN = 20
+"""Operations or tools that cannot be used, of one connector, that a line of the log names."""
 
 DEFAULT_TIMEOUT_S = 15.0
 MAX_TIMEOUT_S = 60.0
@@ -55,11 +61,15 @@ class Limits:
     """Before the first repetition of a call."""
     longest_retry_pause_s: float = 5.0
     connect_timeout_s: float = 10.0
-    """How long an MCP server may take to greet and list its tools."""
+    """How long an MCP server may take for one answer of its greeting and listing."""
+    opening_s: float = 30.0
+    """How long it may take to greet and list its tools, and to list them again, all pages together."""
     listing_s: float = 30.0
     """An MCP server's tools are listed again at least this often, which also shows that it lives."""
     listing_pause_s: float = 0.2
     """Between two listings, however often a server says that its tools are others."""
+    listing_share: float = 0.1
+    """Of the time, that listings one after the other take at most: after a long one the pause is longer."""
     reconnect_wait_s: float = 5.0
     """How long a call waits for an MCP server that is being reached again."""
     close_s: float = 8.0

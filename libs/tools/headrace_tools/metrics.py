@@ -29,3 +29,11 @@ CONNECTS = Counter(
 SKIPPED = Gauge(
     "headrace_tools_skipped", "Operations or tools of a connector that cannot be used; the log says why.", ["connector"]
 )
+LONG_CHECKS = Counter(
+    "headrace_tools_long_checks_total", "Calls whose arguments took so many steps to check that a thread did it."
+)
+OVERSIZED = Counter(
+    "headrace_tools_oversized_messages_total",
+    "Messages of an MCP server's standard streams that were larger than max_response_bytes and not kept.",
+    ["connector"],
+)

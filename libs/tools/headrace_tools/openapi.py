@@ -13,15 +13,16 @@ from urllib.parse import quote, urljoin
 from headrace_blueprint.tools import Tool
 
 from headrace_tools import guard, schemas
-from headrace_tools.connectors import IDEMPOTENT, OpenApiConnector, path_arguments
+from headrace_tools.connectors import IDEMPOTENT, OWN_HEADERS, OpenApiConnector, path_arguments
 from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import MAX_DESCRIPTION, MAX_SPEC_OPERATIONS, MAX_TOOLS
 from headrace_tools.model import ToolEntry
 from headrace_tools.openapi_schemas import Schemas, Unusable
 from headrace_tools.requests import Endpoint, Parameter, Place, Rest
 
+_IN_PATH = re.compile(r"(\{[^{}]*\})")
 _METHODS = ("get", "head", "post", "put", "patch", "delete")
-_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
+_IGNORED_HEADERS = OWN_HEADERS | {"accept", "authorization"}
 _PLACES: Mapping[str, Place] = {"path": "path", "query": "query", "header": "header"}
 
 
@@ -82,7 +83,7 @@ def tools(connector: str, entry: OpenApiConnector, document: Any, *, source: str
         try:
             if len(found) >= MAX_TOOLS:
                 raise Unusable(f"there are more than {MAX_TOOLS} operations; choose some by include")
-            found[name] = _Operation(connector, base_url, document).endpoint(name, method, path, item, operation)
+            found[name] = _Operation(connector, base_url, entry, document).endpoint(name, method, path, item, operation)
         except Unusable as error:
             skipped[name] = str(error)
     missing = sorted((included | excluded) - seen)
@@ -94,13 +95,17 @@ def tools(connector: str, entry: OpenApiConnector, document: Any, *, source: str
 def _server(document: Mapping[str, Any], source: str) -> str:
     servers = document.get("servers")
     first = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], dict) else {}
-    url = urljoin(source, str(first.get("url") or "/")) if source else str(first.get("url") or "")
-    for name, variable in (first.get("variables") or {}).items():
-        url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
+    said, variables = str(first.get("url") or ("/" if source else "")), first.get("variables")
+    for name, variable in variables.items() if isinstance(variables, dict) else ():
+        if isinstance(variable, dict) and "default" in variable:
+            said = said.replace(f"{{{name}}}", str(variable["default"]))
     try:
+        url = urljoin(source, said) if source else said
         guard.target(url)
-    except ToolFailed as error:
+    except (ToolFailed, ValueError) as error:
         raise InvalidSpec(f"its first server is no URL that can be called ({error}); give base_url") from error
+    if "{" in url or "?" in url or "#" in url:
+        raise InvalidSpec("its first server has a variable without a default, a query or a fragment; give base_url")
     if source and guard.target(url).host != guard.target(source).host:
         # What a fetched document says must not decide which host gets the secret.
         raise InvalidSpec("its first server is not the host that it was fetched from; give base_url")
@@ -135,9 +140,10 @@ def _clean(name: str) -> str:
 class _Operation:
     """Makes an endpoint of one operation."""
 
-    def __init__(self, connector: str, base_url: str, document: Mapping[str, Any]) -> None:
+    def __init__(self, connector: str, base_url: str, entry: OpenApiConnector, document: Mapping[str, Any]) -> None:
         self._connector = connector
         self._base_url = base_url
+        self._entry = entry
         self._schemas = Schemas(document)
 
     def endpoint(
@@ -145,6 +151,9 @@ class _Operation:
     ) -> Endpoint:
         if "?" in path or "#" in path or any(part in (".", "..") for part in path.split("/")):
             raise Unusable("its path has a query, a fragment, or the parts . and ..")
+        if self._entry.base_url is None and (item.get("servers") or operation.get("servers")):
+            # It may be on another host, which must not get the secret.
+            raise Unusable("it has servers of its own; give base_url if the connector's is meant")
         arguments = _Arguments()
         for parameter in self._parameters(item, operation):
             self._parameter(arguments, parameter)
@@ -163,7 +172,7 @@ class _Operation:
             entry=ToolEntry(described, "openapi", self._connector, method in IDEMPOTENT),
             method=method,
             base_url=self._base_url,
-            path=quote(path, safe="/{}%:@!$&'()*+,;=~"),
+            path=_quoted(path),
             parameters=tuple(arguments.parameters),
             rest=rest,
             whole_body=arguments.whole_body,
@@ -187,6 +196,8 @@ class _Operation:
             return
         if place == "header" and name.lower() in _IGNORED_HEADERS:
             return
+        if self._entry.auth is not None and self._entry.auth.takes(place, name):
+            return  # the connector says it
         if "schema" not in parameter or parameter.get("style") in (
             "matrix",
             "label",
@@ -244,6 +255,11 @@ class _Operation:
             and closed
             and not fields.keys() & arguments.properties.keys()
         )
+
+
+def _quoted(path: str) -> str:
+    """A path as it is sent, with the names of its parameters as they are."""
+    return "".join(one if one.startswith("{") else quote(one, safe="/%:@!$&'()*+,;=~") for one in _IN_PATH.split(path))
 
 
 def _list(value: Any) -> list[Any]:

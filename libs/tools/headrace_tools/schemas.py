@@ -1,29 +1,54 @@
 """The JSON Schemas of tools' arguments: whether one can be used, and whether arguments satisfy it. Pure.
 
 Schemas come from files, specs and servers. References stay within the schema (another document would have to be fetched),
-and none leads back to itself without passing a value (checking would never end).
+and none leads back to itself without passing a value (checking would never end). Checking counts its steps. Regular
+expressions of others are left to them: Python may match one for ever, and nothing else runs meanwhile.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from itertools import islice
 from typing import Any
 
 import jsonschema
 import orjson
+from headrace_blueprint import metaschema
 from jsonschema.protocols import Validator
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from headrace_tools.errors import ToolFailed
-from headrace_tools.limits import MAX_ARGUMENTS_BYTES, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH
+from headrace_tools.limits import (
+    CHECK_STEPS_AT_ONCE,
+    MAX_ARGUMENTS_BYTES,
+    MAX_CHECK_STEPS,
+    MAX_SCHEMA_BYTES,
+    MAX_SCHEMA_DEPTH,
+)
 from headrace_tools.model import Json
 
 MAX_IN_PLACE = 1000
 """Schemas that one value is checked against."""
+MAX_FAULTS = 50
+"""Of a call's arguments that are looked for."""
 SHOWN_FAULTS = 5
-"""Of a call's arguments; the rest is not said."""
+"""Of those, the first by their place; the rest is not said."""
 
 _REFERENCES = ("$ref", "$dynamicRef")
 _LISTS = ("allOf", "anyOf", "oneOf")
 _SINGLE = ("not", "if", "then", "else")
+_TOO_MANY = MAX_IN_PLACE + 1
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[jsonschema.ValidationError] | None]
+
+
+class _TooManySteps(Exception):
+    """Checking takes more steps than it was given."""
+
+
+_steps_left: ContextVar[list[int]] = ContextVar("steps_left")
+"""What is left of the check that is under way."""
 
 
 def fault(schema: Json) -> str | None:
@@ -38,31 +63,126 @@ def fault(schema: Json) -> str | None:
         return f"is larger than {MAX_SCHEMA_BYTES} bytes"
     if _depth(schema) > MAX_SCHEMA_DEPTH:
         return f"is nested more than {MAX_SCHEMA_DEPTH} levels deep"
-    meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
-    wrong = next(iter(meta.iter_errors(schema)), None)
+    wrong = next(_malformed(schema), None)
     if wrong is not None:
-        return f"is no JSON Schema: {wrong.json_path}: {wrong.message[:200]}"
+        return f"is no JSON Schema: {wrong}"
     return _reference_fault(schema)
 
 
-def compiled(schema: Mapping[str, Any]) -> Validator:
-    """A validator of a schema without `fault`. It fetches nothing."""
-    validator: Validator = jsonschema.Draft202012Validator(dict(schema), registry=Registry())
+def compiled(schema: Mapping[str, Any], *, own: bool = False) -> Validator:
+    """A validator of a schema without `fault`. It fetches nothing; regular expressions count if they are our `own`."""
+    cls = _Own if own else _Foreign
+    validator: Validator = cls(dict(schema), registry=Registry())
     return validator
 
 
 def check(name: str, validator: Validator, arguments: Mapping[str, Json]) -> None:
-    """Raise `ToolFailed` when arguments are not those of the tool `name`."""
+    """Raise `ToolFailed` when arguments are not those of the tool `name`, or take `MAX_CHECK_STEPS` to find out."""
+    if not _checked(name, validator, arguments, MAX_CHECK_STEPS):
+        said = f"the arguments of {name} take more than {MAX_CHECK_STEPS} steps to check; pass fewer values"
+        raise ToolFailed(said, reason="invalid")
+
+
+def checked_at_once(name: str, validator: Validator, arguments: Mapping[str, Json]) -> bool:
+    """Like `check`, but False, and no more is known, when it takes more than `CHECK_STEPS_AT_ONCE`."""
+    return _checked(name, validator, arguments, CHECK_STEPS_AT_ONCE)
+
+
+def _checked(name: str, validator: Validator, arguments: Mapping[str, Json], steps: int) -> bool:
+    token = _steps_left.set([steps])
     try:
-        size = len(orjson.dumps(arguments))
-        wrong = sorted(validator.iter_errors(arguments), key=lambda one: list(map(str, one.absolute_path)))
+        if len(orjson.dumps(arguments)) > MAX_ARGUMENTS_BYTES:
+            raise ToolFailed(f"the arguments of {name} are larger than {MAX_ARGUMENTS_BYTES} bytes", reason="invalid")
+        found = islice(validator.iter_errors(arguments), MAX_FAULTS)
+        wrong = sorted(found, key=lambda one: list(map(str, one.absolute_path)))
+    except _TooManySteps:
+        return False
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise ToolFailed(f"the arguments of {name} are no JSON, or nested too deeply", reason="invalid") from error
-    if size > MAX_ARGUMENTS_BYTES:
-        raise ToolFailed(f"the arguments of {name} are larger than {MAX_ARGUMENTS_BYTES} bytes", reason="invalid")
+    except Unresolvable as error:
+        raise ToolFailed(f"the schema of {name}'s arguments has a $ref that leads nowhere", reason="failed") from error
+    finally:
+        _steps_left.reset(token)
     if wrong:
         said = "; ".join(f"{one.json_path}: {one.message[:200]}" for one in wrong[:SHOWN_FAULTS])
         raise ToolFailed(f"the arguments are not those of {name}: {said}", reason="invalid")
+    return True
+
+
+def _counted(keyword: Keyword) -> Keyword:
+    """A keyword that counts the values that it may look at."""
+
+    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError] | None:
+        left = _steps_left.get()
+        left[0] -= 1 + _size(value) + _size(instance)
+        if left[0] < 0:
+            raise _TooManySteps
+        return keyword(validator, value, instance, schema)
+
+    return counted
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, list | dict) else 0
+
+
+def _unique(_: Any, wanted: Any, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+    """`uniqueItems` in one pass; the library's compares each with each."""
+    if wanted and isinstance(instance, list):
+        texts = {orjson.dumps(one, option=orjson.OPT_SORT_KEYS) for one in instance}
+        if len(texts) < len(instance):
+            yield jsonschema.ValidationError("has an item twice")
+
+
+def _left_to_the_tool(*_: Any) -> Iterator[jsonschema.ValidationError]:
+    yield from ()
+
+
+def _additional(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+    if "patternProperties" not in schema:
+        yield from jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"](validator, value, instance, schema)
+
+
+def _validator(**keywords: Keyword) -> Any:
+    known: dict[str, Keyword] = {**jsonschema.Draft202012Validator.VALIDATORS, "uniqueItems": _unique, **keywords}
+    counted = {name: _counted(one) for name, one in known.items()}
+    return jsonschema.validators.extend(jsonschema.Draft202012Validator, counted)  # type: ignore[no-untyped-call]
+
+
+_Own = _validator()
+_Foreign = _validator(pattern=_left_to_the_tool, patternProperties=_left_to_the_tool, additionalProperties=_additional)
+
+
+def _malformed(schema: dict[str, Any]) -> Iterator[str]:
+    """What the metaschema does not allow. What it cannot say, as it is not for tools alone, is looked at here."""
+    for path, said in metaschema.errors(schema):
+        place = "/".join(map(str, path))[:200]
+        match path[-1:], _at(schema, path):
+            case _ if said:
+                yield f"{place}: {said[:200]}"
+            case ("$ref" | "$dynamicRef",), str():
+                continue
+            case ("pattern",), str() as pattern:
+                yield from _expression(pattern)
+            case ("patternProperties",), dict() as named:
+                for pattern, one in named.items():
+                    yield from _expression(pattern)
+                    yield from _malformed(one) if isinstance(one, dict) else ()
+            case _:
+                yield f"{place}: is of another type"
+
+
+def _at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else value[int(part)]
+    return value
+
+
+def _expression(pattern: str) -> Iterator[str]:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        yield f"{pattern[:100]!r} is no regular expression: {error}"
 
 
 def _depth(value: Json) -> int:
@@ -76,14 +196,16 @@ def _depth(value: Json) -> int:
 
 
 def _reference_fault(schema: dict[str, Any]) -> str | None:
-    for part in _parts(schema):
+    parts = list(_parts(schema))
+    for part in parts:
         for keyword in _REFERENCES:
             reference = part.get(keyword)
             if isinstance(reference, str) and reference.startswith("#") and resolved(schema, reference) is None:
                 return f"refers to {reference[:100]!r}, which it does not have"
             if isinstance(reference, str) and not reference.startswith("#"):
                 return f"refers to another document, {reference[:100]!r}; write it out in place"
-    if any(_endless(schema, part) for part in _parts(schema)):
+    in_place = _InPlace(schema)
+    if any(in_place.endless(part) for part in parts):
         return "has a $ref that leads back to itself, or alternatives that are too many to check"
     return None
 
@@ -111,18 +233,34 @@ def _parts(value: Json) -> Iterator[dict[str, Any]]:
             pending += one
 
 
-def _endless(document: dict[str, Any], start: dict[str, Any]) -> bool:
-    """Whether checking one value against a part takes too many others with the same value, or never ends."""
-    pending: list[tuple[int, Json]] = [(0, start)]
-    for _ in range(MAX_IN_PLACE):
-        if not pending:
-            return False
-        depth, part = pending.pop()
+class _InPlace:
+    """How many schemas the same value is checked against; what was counted is not counted again."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def endless(self, part: dict[str, Any]) -> bool:
+        """Whether checking one value against a part takes too many others with the same value, or never ends."""
+        count, height = self._counted(part, 0)
+        return count > MAX_IN_PLACE or height > MAX_SCHEMA_DEPTH
+
+    def _counted(self, part: Json, depth: int) -> tuple[int, int]:
+        if not isinstance(part, dict):
+            return 1, 1
         if depth > MAX_SCHEMA_DEPTH:
-            return True
-        if isinstance(part, dict):
-            pending += [(depth + 1, child) for child in _in_place(document, part)]
-    return True
+            return _TOO_MANY, depth
+        known = self._known.get(id(part))
+        if known is None:
+            self._known[id(part)] = _TOO_MANY, 1  # for one that leads back to it
+            count, height = 1, 0
+            for child in _in_place(self._document, part):
+                more, deep = self._counted(child, depth + 1)
+                count, height = min(count + more, _TOO_MANY), max(height, deep)
+                if count > MAX_IN_PLACE:
+                    break
+            known = self._known[id(part)] = count, height + 1
+        return known
 
 
 def _in_place(document: dict[str, Any], part: dict[str, Any]) -> Iterator[Json]:

@@ -32,13 +32,16 @@ class Served:
     turns: asyncio.Semaphore
     waiting: int = 0
     validators: dict[str, tuple[ToolEntry, Validator]] = field(default_factory=dict)
-    """By tool; made anew when the tool is another than before."""
+    """By tool; made anew when the tool is another than before, and gone with it."""
 
     def validator(self, tool: str, entry: ToolEntry) -> Validator:
         """The validator of a tool's arguments."""
         known = self.validators.get(tool)
         if known is None or known[0] is not entry:
-            known = self.validators[tool] = (entry, schemas.compiled(entry.tool.input_schema))
+            there = self.connector.tools()
+            self.validators = {name: one for name, one in self.validators.items() if name in there}
+            validator = schemas.compiled(entry.tool.input_schema, own=entry.kind == "http")
+            known = self.validators[tool] = (entry, validator)
         return known[1]
 
 
@@ -106,7 +109,7 @@ class ConnectedTools:
             if not known:
                 raise ToolFailed(f"{served.name} has not been reached yet and has no tools", reason="away")
             raise ToolFailed(f"{served.name} has no tool {tool[:128]!r}{nearest(tool, known)}", reason="invalid")
-        schemas.check(entry.tool.name, served.validator(tool, entry), arguments)
+        await _check(entry.tool.name, served.validator(tool, entry), arguments)
         until = time.monotonic() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
@@ -137,3 +140,10 @@ class ConnectedTools:
             yield
         finally:
             served.turns.release()
+
+
+async def _check(name: str, validator: Validator, arguments: Mapping[str, Json]) -> None:
+    """Hold arguments against their schema, in a thread when that takes long. Raises `ToolFailed`."""
+    if not schemas.checked_at_once(name, validator, arguments):
+        metrics.LONG_CHECKS.inc()
+        await asyncio.to_thread(schemas.check, name, validator, arguments)

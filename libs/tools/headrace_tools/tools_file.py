@@ -142,6 +142,9 @@ class _Reader:
             return None
         if entry.auth is not None:
             self._secret(entry.auth, (*place, "auth"))
+            for tool in tools.values():
+                for setting, said in tool.shadows(entry.auth):
+                    self._fault((*place, "tools", tool.id, setting), said)
         if isinstance(entry, McpConnector):
             for inner, variable in entry.env.items():
                 self._variable(variable, (*place, "env", inner))
@@ -196,7 +199,7 @@ class _Reader:
             self._fault((*place, "tool"), f"{connector.name} has no tool {name!r}{nearest(name, connector.tools)}")
             return
         try:
-            schemas.check(entity.tool, schemas.compiled(tool.args), entity.args)
+            schemas.check(entity.tool, schemas.compiled(tool.args, own=True), entity.args)
         except ToolFailed as error:
             self._fault((*place, "args"), str(error))
 

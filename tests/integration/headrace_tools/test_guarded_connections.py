@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import pytest
 from aiohttp import web
 from cryptography import x509
@@ -53,7 +54,17 @@ async def _refused(tmp_path: Path, base_url: str, resolve: Names, **settings: An
 
 @pytest.mark.parametrize(
     "base_url",
-    ["http://127.0.0.1:{port}", "http://[::ffff:127.0.0.1]:{port}", "http://[::1]:{port}", "http://0.0.0.0:{port}"],
+    [
+        "http://127.0.0.1:{port}",
+        "http://[::ffff:127.0.0.1]:{port}",
+        "http://[::1]:{port}",
+        "http://0.0.0.0:{port}",
+        "http://[64:ff9b::7f00:1]:{port}",
+        "http://[2002:7f00:1::]:{port}",
+        "http://[::127.0.0.1]:{port}",
+        "http://[fe80::1%25lo]:{port}",
+        "http://[::]:{port}",
+    ],
 )
 async def test_an_address_in_a_url_is_refused(tmp_path: Path, base_url: str) -> None:
     async with http_server(_ok) as url:
@@ -72,6 +83,10 @@ async def test_an_address_in_a_url_is_refused(tmp_path: Path, base_url: str) -> 
         ["fe80::1%lo"],
         ["::ffff:127.0.0.1"],
         ["nonsense"],
+        ["64:ff9b::7f00:1"],
+        ["64:ff9b::10.0.0.1"],
+        ["2002:7f00:1::"],
+        ["2606:4700:4700::1111", "::ffff:192.168.0.1"],
     ],
 )
 async def test_a_name_that_leads_to_what_is_not_public_is_refused_and_counted(tmp_path: Path, addresses: list[str]) -> None:
@@ -114,6 +129,27 @@ async def test_a_name_is_resolved_once_and_that_address_is_connected_to(tmp_path
     ("location", "reason"),
     [
         ("http://127.0.0.2:{port}/", "refused"),
+        ("http://127.0.0.1.:{port}/", "refused"),
+        ("http://127.1:{port}/", "refused"),
+        ("http://0177.0.0.1:{port}/", "refused"),
+        ("http://0x7f000001:{port}/", "refused"),
+        ("http://017700000001:{port}/", "refused"),
+        ("http://１２７.0.0.1:{port}/", "refused"),
+        ("http://127。0。0。1:{port}/", "refused"),
+        ("http://localhost.:{port}/", "refused"),
+        ("http://LOCALHOST:{port}/", "refused"),
+        ("http://localhost..:{port}/", "refused"),
+        ("http://[::ffff:7f00:1]:{port}/", "refused"),
+        ("http://[64:ff9b::127.0.0.1]:{port}/", "refused"),
+        ("http://[2002:7f00:1::]:{port}/", "refused"),
+        ("http://[fe80::1%25lo]:{port}/", "refused"),
+        ("http://169.254.169.254/latest/meta-data/", "refused"),
+        ("http://[fd00:ec2::254]/", "refused"),
+        ("http://127.0.0.1\\@localhost:{port}/", "refused"),
+        ("http://127.0.0.1:{port}@localhost:{port}/", "refused"),
+        ("http://rebinding.test:{port}/", "refused"),
+        ("gopher://127.0.0.1:{port}/", "refused"),
+        ("http://127.0.0.1:99999/", "refused"),
         ("http://2130706433:{port}/", "refused"),
         ("http://0x7f.0.0.1:{port}/", "refused"),
         ("http://localhost:{port}/", "refused"),
@@ -133,9 +169,16 @@ async def test_a_redirect_is_checked_like_the_first_address(tmp_path: Path, loca
         port = request.url.port
         return web.Response(status=302, headers={"Location": location.format(port=port)})
 
-    names = Names(inside_test=[["127.0.0.1"]], localhost=[["127.0.0.1", "::1"]])
     async with http_server(handler) as url:
-        entry = http_connector(url, {"t": tool()}, retries=0)
+        # The server's own port is reached as `here.test`, so that 127.0.0.1 itself is not allowed.
+        here = url.replace("127.0.0.1", "here.test")
+        names = Names(
+            here_test=[["127.0.0.1"]],
+            inside_test=[["127.0.0.1"]],
+            localhost=[["127.0.0.1", "::1"]],
+            rebinding_test=[["8.8.8.8", "127.0.0.1"]],
+        )
+        entry = {"kind": "http", "base_url": here, "allow_hosts": ["here.test"], "tools": {"t": tool()}, "retries": 0}
         async with toolbox(tmp_path, {"connectors": {"s": entry}}, resolve=names) as opened:
             with pytest.raises(ToolFailed) as raised:
                 await opened.call("t", "s.t", {}, deadline_s=10)
@@ -143,12 +186,54 @@ async def test_a_redirect_is_checked_like_the_first_address(tmp_path: Path, loca
     assert heard == ["/"]
 
 
-async def test_the_environments_proxies_are_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with http_server(_ok) as url:
-        async with toolbox(tmp_path, {"connectors": {"s": http_connector(url, {"t": tool()})}}) as opened:
+@pytest.mark.parametrize("kind", ["http", "mcp"])
+async def test_the_environments_proxies_are_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A proxy would resolve the names itself, and fetch what the guard refuses."""
+    asked: list[str] = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        asked.append(request.raw_path)
+        return web.json_response("proxied")
+
+    async with http_server(proxy) as elsewhere, http_server(_ok) as url:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, elsewhere)
+        inside = {"kind": "http", "base_url": "http://inside.test", "tools": {"t": tool()}}
+        if kind == "mcp":
+            inside = {"kind": "mcp", "url": "http://inside.test/mcp"}
+        file = {"connectors": {"s": http_connector(url, {"t": tool()}), "inside": inside}}
+        limits = Limits(start_timeout_s=0.2)
+        names = Names(inside_test=[["10.0.0.1"]])
+        async with toolbox(tmp_path, file, resolve=names, limits=limits) as opened:
             assert await opened.call("t", "s.t", {}, deadline_s=10) == url.removeprefix("http://")
+            with pytest.raises(ToolFailed):
+                await opened.call("t", "inside.t", {}, deadline_s=10)
+    assert asked == []
+
+
+async def test_a_name_is_judged_anew_for_each_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rebinding between two calls. This machine stands for the public address that the name has at first."""
+    connect = httpcore2.AnyIOBackend.connect_tcp
+    connected: list[str] = []
+
+    async def connect_here(self: Any, host: str, *args: Any, **settings: Any) -> Any:
+        connected.append(host)
+        return await connect(self, "127.0.0.1", *args, **settings)
+
+    async def closing(request: web.Request) -> web.Response:
+        return web.json_response(request.host, headers={"Connection": "close"})
+
+    monkeypatch.setattr(httpcore2.AnyIOBackend, "connect_tcp", connect_here)
+    names = Names(turning_test=[["93.184.216.34"], ["127.0.0.1"]])
+    async with http_server(closing) as url:
+        host = url.removeprefix("http://").replace("127.0.0.1", "turning.test")
+        entry = {"kind": "http", "base_url": f"http://{host}", "tools": {"t": tool()}}
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}, resolve=names) as opened:
+            assert await opened.call("t", "s.t", {}, deadline_s=10) == host
+            with pytest.raises(ToolFailed) as raised:
+                await opened.call("t", "s.t", {}, deadline_s=10)
+    assert raised.value.reason == "refused"
+    assert connected == ["93.184.216.34"]
 
 
 def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -200,6 +285,27 @@ async def test_tls_believes_the_name_and_not_the_address(tmp_path: Path) -> None
     finally:
         await client.aclose()
         await runner.cleanup()
+
+
+async def test_tls_and_the_request_say_the_name(tmp_path: Path) -> None:
+    server_context, context = _certificate(tmp_path, "right.test")
+    said: list[str | None] = []
+    server_context.sni_callback = lambda _, name, __: said.append(name)
+    app = web.Application()
+    app.router.add_get("/", _ok)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
+    settings = Outbound(allow_hosts=("right.test",))
+    names = Names(right_test=[["127.0.0.1"]])
+    client = HttpClient("tls", settings, Credential(), limits=Limits(), context=context, resolve=names)
+    try:
+        port = runner.addresses[0][1]
+        assert (await client.send(Request("GET", f"https://right.test:{port}/"))).body == f'"right.test:{port}"'.encode()
+    finally:
+        await client.aclose()
+        await runner.cleanup()
+    assert said == ["right.test"]
 
 
 async def test_https_is_not_left_for_http(tmp_path: Path) -> None:

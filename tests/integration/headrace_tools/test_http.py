@@ -2,14 +2,23 @@
 
 import asyncio
 import base64
+import gzip
+import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import structlog
 from aiohttp import web
+from headrace_tools import service
 from headrace_tools.errors import Reason, ToolFailed
 from headrace_tools.limits import Limits
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
 from tests.support.tool_servers import QUICK, Handler, http_connector, http_server, raw_server, tool, toolbox
@@ -264,6 +273,169 @@ async def test_an_answer_that_says_that_it_does_not_fit_is_not_read(tmp_path: Pa
         async with toolbox(tmp_path, {"connectors": {"s": entry}}) as opened:
             assert (await _fails(opened)).reason in ("too_large", "failed")
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
+async def test_a_small_answer_that_would_unpack_to_much_is_refused(tmp_path: Path, encoding: str) -> None:
+    heard: list[str | None] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("Accept-Encoding"))
+        body = gzip.compress(b" " * 20_000_000)
+        headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+        return web.Response(body=body, headers=headers)
+
+    async with http_server(handler) as url:
+        entry = http_connector(url, {"t": tool()}, max_response_bytes=100_000)
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}) as opened:
+            error = await _fails(opened)
+    assert (error.reason, heard) == ("failed", ["identity"])
+    assert "compressed" in str(error)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n", b""])
+async def test_an_answer_that_drips_ends_with_the_deadline(tmp_path: Path, head: bytes) -> None:
+    """Each byte comes in time, all of them never do."""
+    dripped, ended = asyncio.Event(), asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        try:
+            while True:
+                writer.write(b"a" if head.endswith(b"\r\n\r\n") else b"A: b\r\n" if head else b"H")
+                await writer.drain()
+                dripped.set()
+                await asyncio.sleep(0.02)
+        except ConnectionError:
+            ended.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with toolbox(tmp_path, {"connectors": {"s": http_connector(url, {"t": tool()})}}) as opened:
+            assert (await _fails(opened, deadline_s=0.5)).reason in ("deadline", "away")
+            assert dripped.is_set()
+            await ended.wait()
+
+
+async def test_a_connector_has_thirty_connections_and_keeps_fifteen(tmp_path: Path) -> None:
+    limits = Limits()
+    opened_now, most, calls, go = 0, 0, 0, asyncio.Event()
+    full, idle = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened_now, most, calls
+        opened_now += 1
+        most = max(most, opened_now)
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                calls += 1
+                if opened_now == 30:
+                    full.set()
+                await go.wait()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n1")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            opened_now -= 1
+            if opened_now <= 15:
+                idle.set()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        entry = http_connector(url, {"t": tool()}, timeout_s=60)
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}, limits=limits) as opened:
+            waiting = [asyncio.create_task(opened.call("t", "s.t", {}, deadline_s=60)) for _ in range(45)]
+            await full.wait()
+            assert calls == 30
+            assert _metric("headrace_tools_waiting", connector="s") == 15
+            go.set()
+            assert await asyncio.gather(*waiting) == [1] * 45
+            await idle.wait()
+            assert (most, opened_now) == (30, 15)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "../admin",
+        "%2e%2e/admin",
+        "..%2fadmin",
+        "..\\admin",
+        "%2e%2e",
+        "a/../../admin",
+        "a;/../b",
+        "x?admin=1",
+        "x#y",
+    ],
+)
+async def test_an_argument_stays_in_its_segment_at_the_server(tmp_path: Path, echo: str, value: str) -> None:
+    entry = http_connector(echo, {"t": tool("/files/{name}/text", {"name": {"type": "string"}}, ["name"], result="/path")})
+    async with toolbox(tmp_path, {"connectors": {"s": entry}}) as opened:
+        path = await opened.call("t", "s.t", {"name": value}, deadline_s=10)
+    before, name, after = path.split("/")[1:]
+    assert (before, unquote(name), after) == ("files", value, "text")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b", "ä"])
+async def test_an_argument_stays_in_its_header(tmp_path: Path, echo: str, value: str) -> None:
+    entry = http_connector(echo, {"t": tool("/", {"h": {"type": "string"}}, headers={"X-H": "h"}, result="/headers")})
+    async with toolbox(tmp_path, {"connectors": {"s": entry}}) as opened:
+        assert (await _fails(opened, h=value)).reason == "invalid"
+
+
+async def test_an_argument_does_not_stand_in_the_secrets_place(tmp_path: Path, echo: str) -> None:
+    """Its schema is open, so that a model may name anything; which of two equal names a server reads is its affair."""
+    auth = {"kind": "query", "secret": "KEY", "name": "key"}
+    one = {**tool(result="/path"), "args": {"type": "object"}}
+    entry = http_connector(echo, {"t": one}, auth=auth)
+    async with toolbox(tmp_path, {"connectors": {"s": entry}}, environment={"KEY": "k1"}) as opened:
+        error = await _fails(opened, key="mine")
+        assert (error.reason, "key is the connector's" in str(error)) == ("invalid", True)
+        assert await opened.call("t", "s.t", {"keys": "mine"}, deadline_s=10) == "/?keys=mine&key=k1"
+
+
+async def test_a_secret_that_a_redirect_brings_back_is_sent_once(tmp_path: Path) -> None:
+    handler, heard = _redirecting(["/there?key=k1&a=1"])
+    async with http_server(handler) as url:
+        entry = http_connector(url, {"t": tool()}, auth={"kind": "query", "secret": "K", "name": "key"})
+        async with toolbox(tmp_path, {"connectors": {"s": entry}}, environment={"K": "k1"}) as opened:
+            await opened.call("t", "s.t", {}, deadline_s=10)
+    assert [path for _, path, _ in heard] == ["/?key=k1", "/there?a=1&key=k1"]
+
+
+@pytest.mark.parametrize(
+    "auth", [{"kind": "bearer"}, {"kind": "query", "name": "key"}, {"kind": "basic", "username": "me"}]
+)
+async def test_a_secret_is_in_no_error_log_or_span(
+    tmp_path: Path, auth: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(service, "tracer", provider.get_tracer("test"))
+
+    async def handler(request: web.Request) -> web.Response:
+        said = f"no {request.raw_path} {request.headers.get('Authorization')}"
+        return web.Response(status=400, text=said)
+
+    with structlog.testing.capture_logs() as logs, caplog.at_level(logging.DEBUG):
+        async with http_server(handler) as url:
+            entry = http_connector(url, {"t": tool()}, auth={**auth, "secret": "KEY"})
+            file = {"connectors": {"s": entry}}
+            async with toolbox(tmp_path, file, environment={"KEY": 's3cr&t"t0ken'}) as opened:
+                error = await _fails(opened)
+    (span,) = spans.get_finished_spans()
+    logged = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp")]
+    token = base64.b64encode(b'me:s3cr&t"t0ken').decode()
+    for text in (str(error), json.dumps(logs, default=str), span.to_json(), *logged):
+        assert "s3cr" not in text
+        assert token not in text
+    assert "***" in str(error)
 
 
 def _redirecting(to: Sequence[str], status: int = 307) -> tuple[Handler, list[tuple[str, str, Any]]]:

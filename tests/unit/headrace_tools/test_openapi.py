@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from headrace_tools import openapi
-from headrace_tools.connectors import OpenApiConnector
+from headrace_tools import openapi, schemas
+from headrace_tools.connectors import Auth, OpenApiConnector
+from headrace_tools.errors import ToolFailed
+from headrace_tools.limits import MAX_SPEC_OPERATIONS, MAX_TOOLS
 from headrace_tools.openapi import Imported, InvalidSpec
 from headrace_tools.requests import build
 from hypothesis import given
@@ -172,11 +174,11 @@ def test_an_operation_that_cannot_be_called_is_skipped_and_the_others_are_not(op
 
 def test_references_that_grow_without_end_are_cut_short() -> None:
     document = spec(body({"$ref": "#/components/schemas/s0"}), method="post")
-    schemas = {
+    parts = {
         f"s{n}": {"type": "object", "properties": {k: {"$ref": f"#/components/schemas/s{n + 1}"} for k in "abcd"}}
         for n in range(14)
     }
-    document["components"] = {"schemas": {**schemas, "s14": TEXT}}
+    document["components"] = {"schemas": {**parts, "s14": TEXT}}
     assert "parts" in imported(document).skipped["post_a"]
 
 
@@ -187,6 +189,154 @@ def test_operations_are_chosen() -> None:
     assert set(imported(document, exclude=("a", "c.d")).endpoints) == {"b"}
     with pytest.raises(InvalidSpec, match="does not have: z"):
         imported(document, include=("a", "z"))
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.1"])
+def test_a_document_as_people_write_them(version: str) -> None:
+    """Parts that are referred to, composed, recursive; parameters at the path; a server with variables; other bodies."""
+    document = {
+        "openapi": version,
+        "servers": [
+            {
+                "url": "https://{region}.example.com:{port}/{base}",
+                "variables": {
+                    "region": {"default": "eu", "enum": ["eu", "us"]},
+                    "port": {"default": 8443},
+                    "base": {"default": "v2"},
+                },
+            },
+            {"url": "https://other.example.com"},
+        ],
+        "paths": {
+            "/folders/{folder id}/nodes": {
+                "summary": "Nodes.",
+                "parameters": [{"$ref": "#/components/parameters/folder"}, parameter("trace", "header")],
+                "get": {
+                    "operationId": "listNodes",
+                    "parameters": [parameter("trace", "header", required=True), parameter("session", "cookie")],
+                    "responses": {"200": {"description": "Them."}},
+                },
+                "post": {"operationId": "addNode", "requestBody": {"$ref": "#/components/requestBodies/node"}},
+                "put": {"operationId": "upload", **body({}, "multipart/form-data")},
+                "patch": {"operationId": "note", "requestBody": {"content": {"text/plain": {"schema": TEXT}}}},
+            },
+            "x-internal": {"get": {"operationId": "hidden"}},
+        },
+        "components": {
+            "parameters": {"folder": parameter("folder id", "path", required=True)},
+            "requestBodies": {
+                "node": {
+                    "required": True,
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Node"}}},
+                }
+            },
+            "schemas": {
+                "Base": {
+                    "type": "object",
+                    "properties": {"id": {"type": "string", "readOnly": True}, "title": TEXT},
+                    "required": ["id", "title"],
+                },
+                "Node": {
+                    "allOf": [
+                        {"$ref": "#/components/schemas/Base"},
+                        {
+                            "type": "object",
+                            "properties": {"children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}}},
+                        },
+                    ]
+                },
+            },
+        },
+    }
+    found = imported(document)
+    assert set(found.endpoints) == {"listNodes", "addNode", "note"}
+    assert found.skipped == {"upload": "its body is multipart/form-data, not JSON"}
+    listed, added = found.endpoints["listNodes"], found.endpoints["addNode"]
+    assert listed.entry.tool.input_schema["required"] == ["folder id", "trace"]
+    request = build(listed, {"folder id": "a/b", "trace": "1"})
+    assert request.url == "https://eu.example.com:8443/v2/folders/a%2Fb/nodes"
+    assert request.headers == {"trace": "1"}
+    checker = schemas.compiled(added.entry.tool.input_schema)
+    node = {"title": "a", "children": [{"title": "b", "children": []}]}
+    schemas.check("t", checker, {"folder id": "1", "body": node})
+    wrongs: list[Any] = [{"children": []}, {"title": 1}, {"title": "a", "children": {}}]
+    for wrong in wrongs:
+        with pytest.raises(ToolFailed):
+            schemas.check("t", checker, {"folder id": "1", "body": wrong})
+
+
+def test_the_names_of_parameters_in_a_path_are_as_they_are() -> None:
+    for name in ("user id", "schüler", "a.b", "$id", "user-id"):
+        one = only(spec({"parameters": [parameter(name, "path", required=True)]}, path=f"/über/{{{name}}}"))
+        assert build(one, {name: "x y"}).url == "http://host/v1/%C3%BCber/x%20y"
+
+
+@pytest.mark.parametrize(
+    "header", ["Host", "Content-Length", "transfer-encoding", "Connection", "Proxy-Authorization", "TE"]
+)
+def test_no_argument_says_how_a_request_is_sent_and_to_whom(header: str) -> None:
+    assert schema(spec({"parameters": [parameter(header, "header", required=True)]}))["properties"] == {}
+
+
+@pytest.mark.parametrize(
+    ("auth", "names"),
+    [
+        ({"kind": "header", "name": "x-api-key", "secret": "K"}, {"key"}),
+        ({"kind": "query", "name": "key", "secret": "K"}, {"X-API-Key"}),
+        ({"kind": "bearer", "secret": "K"}, {"X-API-Key", "key"}),
+    ],
+)
+def test_what_the_connector_says_is_no_argument(auth: Any, names: set[str]) -> None:
+    document = spec({"parameters": [parameter("X-API-Key", "header", required=True), parameter("key", required=True)]})
+    one = only(document, auth=Auth(**auth))
+    assert set(one.entry.tool.input_schema["properties"]) == names
+    assert set(one.entry.tool.input_schema["required"]) == names
+
+
+@pytest.mark.parametrize("at", ["path", "operation"])
+def test_an_operation_with_servers_of_its_own_is_not_called_elsewhere(at: str) -> None:
+    servers = {"servers": [{"url": "https://evil.example"}]}
+    document = spec({"operationId": "odd", **(servers if at == "operation" else {})})
+    if at == "path":
+        document["paths"]["/a"] |= servers
+    assert "base_url" in imported(document).skipped["odd"]
+    assert only(document, base_url="https://mine.example").base_url == "https://mine.example"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"url": "https://{region}.example.com"},
+        {"url": "https://{region}.example.com", "variables": []},
+        {"url": "https://{region}.example.com", "variables": {"region": "eu"}},
+        {"url": "https://{region}.example.com", "variables": {"region": {"enum": ["eu"]}}},
+        {"url": "https://{region}.example.com", "variables": {"region": {"default": "user@evil"}}},
+        {"url": "https://example.com/{base}"},
+        {"url": "https://example.com/v1?key=1"},
+        {"url": "http://[half"},
+        {"url": 7},
+        "https://example.com",
+    ],
+)
+@pytest.mark.parametrize("source", ["", "https://example.com/openapi.json"])
+def test_a_server_that_cannot_be_called_is_told(server: Any, source: str) -> None:
+    document = {**spec(), "servers": [server]}
+    if source and server in ({"url": 7}, "https://example.com"):
+        return  # relative to where the document came from
+    with pytest.raises(InvalidSpec, match="give base_url"):
+        imported(document, source=source)
+    assert only(document, source=source, base_url="https://mine.example").base_url == "https://mine.example"
+
+
+def test_two_thousand_operations_are_looked_at_and_no_more() -> None:
+    document = spec()
+    document["paths"] = {f"/p{n}": {"get": {"operationId": f"get{n}"}} for n in range(MAX_SPEC_OPERATIONS)}
+    found = imported(document)
+    assert (len(found.endpoints), len(found.skipped)) == (MAX_TOOLS, MAX_SPEC_OPERATIONS - MAX_TOOLS)
+    assert set(imported(document, include=("get1999",)).endpoints) == {"get1999"}
+    document["paths"]["/one/more"] = {"get": {}}
+    with pytest.raises(InvalidSpec, match=f"more than {MAX_SPEC_OPERATIONS} operations"):
+        imported(document)
 
 
 def test_of_very_many_operations_the_first_are_tools() -> None:
@@ -228,7 +378,11 @@ JSONS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["$ref", "type", "properties", "in", "a"]), inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["$ref", "type", "properties", "in", "a", "url", "variables", "default", "content", "pattern"]),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=8,
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from headrace_blueprint.tools import Tool
-from headrace_tools import service
+from headrace_tools import schemas, service
 from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import Limits
 from headrace_tools.model import EntitySource, Json, ToolEntry
@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from prometheus_client import REGISTRY
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
 
@@ -114,6 +115,41 @@ async def test_arguments_are_checked_against_the_schema_that_holds_now() -> None
     await toolbox.call("t", "a.x", {"n": "1"}, deadline_s=1)
     with pytest.raises(ToolFailed, match="not of type 'string'"):
         await toolbox.call("t", "a.x", {"n": 1}, deadline_s=1)
+
+
+async def test_arguments_that_take_long_to_check_do_not_keep_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread, with the same outcome; what has no end is refused."""
+    monkeypatch.setattr(schemas, "MAX_CHECK_STEPS", 40_000)
+    either = [*[{"type": "string", "maxLength": 1}] * 100, {"type": "integer"}]
+    many = {"type": "object", "properties": {"n": {"type": "array", "items": {"anyOf": either}}}}
+    connector = Answers("a", "a")
+    connector.have("x", schema=many)
+    toolbox = opened({"": {"a": served(connector, "a")}})
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("headrace_tools_long_checks_total") or 0.0
+
+    before = counted()
+    await toolbox.call("t", "a.x", {"n": [1]}, deadline_s=60)
+    assert counted() == before
+    await toolbox.call("t", "a.x", {"n": [1] * 100}, deadline_s=60)
+    with pytest.raises(ToolFailed, match="is not valid"):
+        await toolbox.call("t", "a.x", {"n": [1] * 60 + [None] * 10}, deadline_s=60)
+    with pytest.raises(ToolFailed, match="steps to check") as raised:
+        await toolbox.call("t", "a.x", {"n": [1] * 1000}, deadline_s=60)
+    assert raised.value.reason == "invalid"
+    assert counted() == before + 3
+
+
+async def test_validators_of_tools_that_are_gone_are_not_kept() -> None:
+    connector = Answers("a", "a")
+    one = served(connector, "a")
+    toolbox = opened({"": {"a": one}})
+    for n in range(20):
+        connector.have(f"t{n}", "same")
+        await toolbox.call("t", f"a.t{n}", {}, deadline_s=60)
+        await toolbox.call("t", "a.same", {}, deadline_s=60)
+    assert set(one.validators) <= {"t19", "same"}
 
 
 async def test_a_cancelled_call_gives_its_turn_back() -> None:

@@ -126,6 +126,8 @@ def _with(old: str, new: str) -> list[str]:
         ("query: [term]", "query: [other]", "'other' is no property"),
         ("query: [term]", "headers: {Host: term}", "Host is not an argument's to say"),
         ("query: [term]", "result: items", "must be \"\" or begin with /"),
+        ("query: [term]", "headers: {x-api-key: term}", "x-api-key is where `auth` puts the secret"),
+        ("header, secret: SCHOOL_TOKEN, name: X-Api-Key", "query, secret: SCHOOL_TOKEN, name: term", "term is where"),
         ("path: /students\n", "path: /students?a=1\n", "without a query"),
         ("path: /students\n", "path: /a/../b\n", ". and .."),
         ("path: /students\n", "path: https://evil.example/\n", "path"),

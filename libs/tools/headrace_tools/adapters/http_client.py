@@ -1,9 +1,8 @@
 """HTTP to one connector's server: its credentials, its limits, redirects that are looked at one by one."""
 
 import ssl
-from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urljoin
 
 import httpx2
 
@@ -74,8 +73,7 @@ class HttpClient:
         headers = {"Accept": "application/json, text/*;q=0.5", "Accept-Encoding": "identity", **request.headers}
         url = request.url
         if authorized:
-            headers |= self._credential.headers
-            url = _with(url, self._credential.query)
+            headers, url = self._credential.beside(headers), self._credential.at(url)
         try:
             async with self._client.stream(request.method, url, headers=headers, content=request.body) as response:
                 body = await _body(response, limit)
@@ -110,10 +108,6 @@ def _redirected(request: Request, status: int, location: str, *, own: guard.Targ
     if request.body is not None and "Content-Type" in request.headers:
         headers = {**headers, "Content-Type": request.headers["Content-Type"]}
     return Request(request.method, url, headers, request.body)
-
-
-def _with(url: str, query: Mapping[str, str]) -> str:
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
 
 
 async def _body(response: httpx2.Response, limit: int) -> bytes:

@@ -2,21 +2,16 @@
 
 import asyncio
 import dataclasses
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-import tenacity
-
-from headrace_tools import answers, metrics
+from headrace_tools import answers
 from headrace_tools.adapters.http_client import HttpClient
+from headrace_tools.adapters.repetition import Sleep, repeated
 from headrace_tools.credentials import Credential
-from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import Limits
 from headrace_tools.model import Json, ToolEntry
 from headrace_tools.requests import Endpoint, Request, build
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class HttpConnector:
@@ -55,34 +50,16 @@ class HttpConnector:
     async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
         """Send the request, again after a pause when nobody was there and that does no harm. Raises `ToolFailed`."""
         endpoint = self._endpoints[tool]
-        until = time.monotonic() + deadline_s
-        attempts = 1 + (self._retries if endpoint.entry.idempotent else 0)
-        pause = tenacity.wait_random_exponential(self._limits.retry_pause_s, self._limits.longest_retry_pause_s)
-
-        def worth(state: tenacity.RetryCallState) -> bool:
-            """Whether another attempt may succeed, and there is time for it after what the server asks to wait."""
-            error = state.outcome.exception() if state.outcome is not None else None
-            if not isinstance(error, ToolFailed) or error.reason != "away":
-                return False
-            return (error.retry_after_s or 0.0) < until - time.monotonic()
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome is not None else None
-            asked = error.retry_after_s if isinstance(error, ToolFailed) else None
-            return max(asked or 0.0, pause(state))
-
-        def count(_: tenacity.RetryCallState) -> None:
-            metrics.RETRIES.labels(self._label).inc()
-
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(attempts),
-            retry=worth,
-            wait=wait,
-            before_sleep=count,
+        request = build(endpoint, arguments, call_id=call_id)
+        self._credential.check(request)
+        return await repeated(
+            self._label,
+            lambda: self._attempt(request, endpoint.result),
+            retries=self._retries if endpoint.entry.idempotent else 0,
+            deadline_s=deadline_s,
+            limits=self._limits,
             sleep=self._sleep,
-            reraise=True,
         )
-        return await retrying(self._attempt, build(endpoint, arguments, call_id=call_id), endpoint.result)
 
     async def _attempt(self, request: Request, path: str) -> Json:
         answer = await self._client.send(request)

@@ -1,9 +1,12 @@
 """The tools of an MCP server, over a session that is kept: opened anew when the server has gone, listed as it changes."""
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from itertools import islice
 
 import anyio
 import mcp_types as mcp
@@ -17,9 +20,12 @@ from mcp.shared.exceptions import MCPError
 
 from headrace_tools import metrics
 from headrace_tools.adapters import mcp_results
-from headrace_tools.adapters.mcp_transports import TOO_LARGE, Streams
+from headrace_tools.adapters.mcp_lines import TOO_LARGE
+from headrace_tools.adapters.mcp_transports import HTTP_FAILED, Streams
+from headrace_tools.adapters.repetition import repeated
+from headrace_tools.credentials import Credential
 from headrace_tools.errors import ToolFailed
-from headrace_tools.limits import Limits
+from headrace_tools.limits import MAX_SKIPPED_SHOWN, Limits
 from headrace_tools.model import Json, ToolEntry
 
 MAX_PAGES = 20
@@ -36,18 +42,30 @@ class McpConnector:
     """One server's tools. Implements `ports.Connector`; `start` it, and `aclose` it from the same loop."""
 
     def __init__(
-        self, name: str, label: str, reach: Open, *, retries: int, max_response_bytes: int, limits: Limits
+        self,
+        name: str,
+        label: str,
+        reach: Open,
+        credential: Credential,
+        *,
+        retries: int,
+        max_response_bytes: int,
+        limits: Limits,
     ) -> None:
         self._name = name
         self._label = label
         self._reach = reach
+        self._credential = credential
         self._retries = retries
         self._max_response_bytes = max_response_bytes
         self._limits = limits
-        self._tools: Mapping[str, ToolEntry] = {}
-        self._skipped: Mapping[str, str] = {}
+        self._listing = mcp_results.Listing()
+        self._why: ToolFailed | None = None
+        """Why the server could not be reached the last time, if it said so."""
         self._client: Client | None = None
         self._ready = asyncio.Event()
+        self._gone = asyncio.Event()
+        """A call has shown that the session is broken; it is opened anew."""
         self._look = asyncio.Event()
         """The server said that its tools are others, or something shows that it may have gone."""
         self._task: asyncio.Task[None] | None = None
@@ -63,23 +81,20 @@ class McpConnector:
 
     def tools(self) -> Mapping[str, ToolEntry]:
         """The tools as they were listed last."""
-        return self._tools
+        return self._listing.tools
 
     async def call(self, tool: str, arguments: Mapping[str, Json], *, deadline_s: float, call_id: str = "") -> Json:
         """Ask the server, again when it went away meanwhile and the tool says that this is safe. Raises `ToolFailed`."""
-        entry = self._tools.get(tool)
+        entry = self._listing.tools.get(tool)
         if entry is None:
             raise ToolFailed("the server does not have it any more", reason="invalid")
-        attempts = 1 + (self._retries if entry.idempotent else 0)
-        for attempt in range(attempts):
-            if attempt:
-                metrics.RETRIES.labels(self._label).inc()
-            try:
-                return self._bounded(mcp_results.value(await self._asked(tool, arguments, deadline_s)))
-            except ToolFailed as error:
-                if error.reason != "away" or attempt + 1 == attempts:
-                    raise
-        raise AssertionError("unreachable")
+        return await repeated(
+            self._label,
+            lambda: self._attempt(tool, arguments, deadline_s),
+            retries=self._retries if entry.idempotent else 0,
+            deadline_s=deadline_s,
+            limits=self._limits,
+        )
 
     async def aclose(self) -> None:
         """End the session, and the server's process. Takes `Limits.close_s` at most."""
@@ -91,13 +106,21 @@ class McpConnector:
         if left:
             log.error("mcp_server_does_not_end", connector=self._label)
 
+    async def _attempt(self, tool: str, arguments: Mapping[str, Json], deadline_s: float) -> Json:
+        try:
+            return self._bounded(mcp_results.value(await self._asked(tool, arguments, deadline_s)))
+        except ToolFailed as error:
+            said = self._credential.hidden_text(str(error))
+            raise ToolFailed(said, reason=error.reason, retry_after_s=error.retry_after_s) from error
+
     async def _asked(self, tool: str, arguments: Mapping[str, Json], deadline_s: float) -> mcp.CallToolResult:
         client = await self._connected()
         try:
             return await client.call_tool(tool, dict(arguments), read_timeout_seconds=deadline_s)
         except MCPError as error:
-            failed = mcp_results.failure(error.code, error.message)
-            self._doubt(client, gone=failed.reason == "away")
+            failed = mcp_results.failure(error)
+            if error.code != HTTP_FAILED:  # else it is there, and asking it for its tools would be one call more
+                self._doubt(client, gone=failed.reason == "away")
             raise failed from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             self._doubt(client, gone=True)
@@ -113,6 +136,7 @@ class McpConnector:
         self._look.set()
         if gone and client is self._client:
             self._ready.clear()
+            self._gone.set()
 
     async def _connected(self) -> Client:
         """The session; one that has just broken is given a moment."""
@@ -120,7 +144,8 @@ class McpConnector:
             async with asyncio.timeout(self._limits.reconnect_wait_s):
                 await self._ready.wait()
         except TimeoutError as error:
-            raise ToolFailed("the server is away", reason="away") from error
+            why = self._why or ToolFailed("the server is away", reason="away")
+            raise ToolFailed(str(why), reason=why.reason, retry_after_s=why.retry_after_s) from error
         if self._client is None:
             raise ToolFailed("the server has gone", reason="away")
         return self._client
@@ -140,7 +165,8 @@ class McpConnector:
             try:
                 await self._session()
             except Exception as error:  # noqa: BLE001 - whatever a server or its transport raises, it is reached anew
-                causes = _causes(error)
+                self._why = _why(error)
+                causes = [self._credential.hidden_text(said) for said in _causes(error)]
                 log.warning("mcp_server_away", connector=self._label, error=causes, retry_in_s=round(pause, 1))
             finally:
                 was_ready = self._client is not None
@@ -164,30 +190,47 @@ class McpConnector:
             read_timeout_seconds=self._limits.connect_timeout_s,
             cache=None,
         )
-        async with client:
-            await self._list(client)
-            self._client = client
-            self._ready.set()
-            self.listed.set()
-            metrics.CONNECTED.labels(self._label).set(1)
-            metrics.CONNECTS.labels(self._label, "ok").inc()
-            log.info("mcp_server_reached", connector=self._label, tools=len(self._tools))
-            await self._follow(client)
+        with anyio.fail_after(self._limits.opening_s) as opening:
+            async with client:
+                await self._list(client)
+                opening.deadline = math.inf
+                await self._opened(client)
+
+    async def _opened(self, client: Client) -> None:
+        self._why = None
+        self._client = client
+        self._use()
+        self.listed.set()
+        metrics.CONNECTED.labels(self._label).set(1)
+        metrics.CONNECTS.labels(self._label, "ok").inc()
+        log.info("mcp_server_reached", connector=self._label, tools=len(self._listing.tools))
+        await self._follow(client)
+
+    def _use(self) -> None:
+        self._gone.clear()
+        self._ready.set()
 
     async def _follow(self, client: Client) -> None:
         """List again when the server says so, or nothing was heard for long. Raises what shows that it has gone."""
         listening = asyncio.create_task(self._listen(client), name=f"mcp listen {self._label}")
+        pause = self._limits.listing_pause_s
         try:
             while True:
                 try:
                     async with asyncio.timeout(self._limits.listing_s):
                         await self._look.wait()
-                    await asyncio.sleep(self._limits.listing_pause_s)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._gone.wait()
                 except TimeoutError:
                     log.debug("mcp_server_silent", connector=self._label)
                 self._look.clear()
-                await self._list(client)
-                self._ready.set()
+                began = time.monotonic()
+                with anyio.fail_after(self._limits.opening_s):
+                    await self._listed(client)
+                took = time.monotonic() - began
+                pause = max(self._limits.listing_pause_s, min(took / self._limits.listing_share, self._limits.listing_s))
+                self._use()
         finally:
             listening.cancel()
 
@@ -209,6 +252,15 @@ class McpConnector:
         if isinstance(message, mcp.ToolListChangedNotification):
             self._look.set()
 
+    async def _listed(self, client: Client) -> None:
+        """List again; a server that has too many calls is there, and is asked again later."""
+        try:
+            await self._list(client)
+        except MCPError as error:
+            if not mcp_results.too_many(error):
+                raise
+            log.debug("mcp_server_busy", connector=self._label, error=error.message)
+
     async def _list(self, client: Client) -> None:
         found = list[mcp.Tool]()
         cursor: str | None = None
@@ -218,14 +270,23 @@ class McpConnector:
             cursor = page.next_cursor
             if cursor is None:
                 break
-        tools, skipped = mcp_results.entries(self._name, found)
-        if skipped and skipped != self._skipped:
-            log.warning("mcp_tools_skipped", connector=self._label, tools=skipped)
-        self._skipped = skipped
+        # Judging the schemas of 200 tools may take long.
+        before = self._listing
+        self._listing = await asyncio.to_thread(mcp_results.listing, self._name, found, before)
+        skipped = self._listing.skipped
         metrics.SKIPPED.labels(self._label).set(len(skipped))
-        # A tool that is as it was stays the same object: what was made of its schema is kept.
-        known = self._tools
-        self._tools = {name: known[name] if known.get(name) == one else one for name, one in tools.items()}
+        if skipped and skipped != before.skipped:
+            shown = dict(islice(skipped.items(), MAX_SKIPPED_SHOWN))
+            log.warning("mcp_tools_skipped", connector=self._label, tools=shown, count=len(skipped))
+
+
+def _why(error: BaseException) -> ToolFailed | None:
+    """What an HTTP status said, if that is what went wrong."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := _why(one)) is not None), None)
+    if isinstance(error, MCPError) and error.code == HTTP_FAILED:
+        return mcp_results.failure(error)
+    return None
 
 
 def _causes(error: BaseException) -> Sequence[str]:

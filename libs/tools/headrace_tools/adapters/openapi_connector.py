@@ -67,7 +67,9 @@ class Fetching:
         while True:
             try:
                 async with asyncio.timeout(self._limits.spec_timeout_s):
-                    imported = self._serve(read(await self._fetch()))
+                    document = await self._fetch()
+                    # Reading 4 MiB of YAML takes seconds.
+                    imported = await asyncio.to_thread(lambda text: self._serve(read(text)), document)
                 self.fault = None
                 self.listed.set()
                 metrics.CONNECTED.labels(self._label).set(1)
