@@ -139,6 +139,9 @@ async def test_a_removal_may_name_its_revision(edge: Suite) -> None:
     await put(edge)
     problem(await edge.client.delete(PATH, headers={"If-Match": '"2"'}), 412)
     assert (await edge.client.delete(PATH, headers={"If-Match": '"1"'})).status_code == 204
+    assert (await put(edge, if_none_match="*")).headers["etag"] == '"2"'
+    problem(await put(edge, if_match='"1"'), 412)
+    assert (await edge.client.delete(PATH, headers={"If-Match": '"2"'})).status_code == 204
     problem(await edge.client.delete(PATH, headers={"If-Match": "*"}), 412)
 
 

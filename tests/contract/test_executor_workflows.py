@@ -78,7 +78,7 @@ async def test_a_workflow_lives_and_its_revisions_count(one: Executor) -> None:
     assert found.update_time.ToNanoseconds() > found.create_time.ToNanoseconds()
     await call(one.workflows.DeleteWorkflow, pb.DeleteWorkflowRequest(tenant_id="t", workflow_id="report"))
     assert (await refused(get(one))).reason == "WORKFLOW_NOT_FOUND"
-    assert (await put(one, expected_revision=0)).workflow.revision == 1
+    assert (await put(one, expected_revision=0)).workflow.revision == 3
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,44 @@ async def test_a_tenant_has_so_many_workflows_and_may_always_replace_them(one: E
     assert (await put(one, "a")).workflow.revision == 2
     assert isinstance(await refused(put(one, "b", expected_revision=0)), errors.AlreadyExists)
     assert (await put(one, "d", tenant_id="other")).created
+
+
+async def test_no_revision_of_an_id_comes_twice(one: Executor) -> None:
+    async def delete(workflow_id: str, **fields: Any) -> None:
+        await call(one.workflows.DeleteWorkflow, pb.DeleteWorkflowRequest(tenant_id="t", workflow_id=workflow_id, **fields))
+
+    await put(one, "a")
+    seen = (await put(one, "a")).workflow.revision
+    await put(one, "b", tenant_id="other")
+    await delete("a", expected_revision=seen)
+    again = await put(one, "a", expected_revision=0)
+    assert (again.created, again.workflow.revision) == (True, seen + 1)
+    for stale in (1, seen):
+        assert (await refused(put(one, "a", expected_revision=stale))).reason == "WORKFLOW_CHANGED"
+        assert (await refused(delete("a", expected_revision=stale))).reason == "WORKFLOW_CHANGED"
+    replaced = await put(one, "a")
+    assert (replaced.created, replaced.workflow.revision) == (False, seen + 2)
+    await put(one, "b")
+    await delete("b")
+    await delete("a")
+    assert (await put(one, "b", expected_revision=0)).workflow.revision == seen + 3
+    assert (await put(one, "b", tenant_id="other")).workflow.revision == 2, "another tenant's go on as they were"
+
+
+async def test_a_workflow_that_is_removed_and_made_at_the_same_moment_never_has_a_revision_twice(one: Executor) -> None:
+    seen: list[int] = []
+
+    async def make() -> None:
+        answer = await put(one, "a")
+        seen.append(answer.workflow.revision)
+
+    async def remove() -> None:
+        await call(one.workflows.DeleteWorkflow, pb.DeleteWorkflowRequest(tenant_id="t", workflow_id="a"))
+
+    for _ in range(15):
+        answers = await asyncio.gather(make(), remove(), make(), return_exceptions=True)
+        assert all(answer is None or isinstance(answer, errors.NotFound) for answer in answers)
+    assert len(seen) == len(set(seen)) == 30
 
 
 async def test_the_limit_of_workflows_holds_for_writes_of_one_moment(one: Executor) -> None:

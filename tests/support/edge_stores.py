@@ -45,6 +45,8 @@ class FakeWorkflows(workflows_pb2_grpc.WorkflowServiceServicer):
 
     def __init__(self) -> None:
         self.workflows: dict[tuple[str, str], workflows.Workflow] = {}
+        self.marks: dict[str, int] = {}
+        """The highest revision that was removed, by tenant."""
         self.validations: list[workflows.ValidateWorkflowRequest] = []
         self.before_put: list[workflows.PutWorkflowRequest] = []
         """Other writers' requests, each of which is a step ahead of the next write."""
@@ -67,7 +69,7 @@ class FakeWorkflows(workflows_pb2_grpc.WorkflowServiceServicer):
             workflow_id=request.workflow_id,
             name=document["name"],
             blueprint=request.blueprint,
-            revision=old.revision + 1 if old else 1,
+            revision=(old.revision if old else self.marks.get(request.tenant_id, 0)) + 1,
             create_time=old.create_time if old else now(),
             update_time=now(),
             inputs=orjson.dumps(document.get("inputs", {})),
@@ -109,7 +111,9 @@ class FakeWorkflows(workflows_pb2_grpc.WorkflowServiceServicer):
     async def DeleteWorkflow(
         self, request: workflows.DeleteWorkflowRequest, context: Context
     ) -> workflows.DeleteWorkflowResponse:
-        self._compare(self.workflow(request.tenant_id, request.workflow_id), request)
+        old = self.workflow(request.tenant_id, request.workflow_id)
+        self._compare(old, request)
+        self.marks[request.tenant_id] = max(old.revision, self.marks.get(request.tenant_id, 0))
         del self.workflows[request.tenant_id, request.workflow_id]
         return workflows.DeleteWorkflowResponse()
 

@@ -54,6 +54,7 @@ class Written:
     """What became of a write: `workflow` is None when it was not done."""
 
     workflow: Workflow | None
+    created: bool
     full: bool
     """Whether the tenant has as many workflows as it may, and this is none of them."""
 
@@ -91,8 +92,8 @@ class SavedWorkflows:
 
     async def put(
         self, tenant_id: str, workflow_id: str, blueprint: bytes, *, description: str, expected_revision: int | None
-    ) -> Workflow:
-        """Save a blueprint under an id. Its revision is 1 when it is new.
+    ) -> tuple[Workflow, bool]:
+        """Save a blueprint under an id, and say whether it is new: its revision is above those of all that were removed.
 
         Raises InvalidArgument with every fault, Aborted (WORKFLOW_CHANGED), AlreadyExists, ResourceExhausted
         (TOO_MANY_WORKFLOWS).
@@ -113,7 +114,7 @@ class SavedWorkflows:
         )
         written = await self._store.put(tenant_id, write, limit=self._max_per_tenant)
         if written.workflow is not None:
-            return written.workflow
+            return written.workflow, written.created
         if written.full and not expected_revision:
             text = f"there are {self._max_per_tenant} workflows already; delete one first"
             raise errors.ResourceExhausted(text, reason="TOO_MANY_WORKFLOWS")

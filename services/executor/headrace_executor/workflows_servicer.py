@@ -28,14 +28,14 @@ class WorkflowServicer(pb_grpc.WorkflowServiceServicer):
             raise codec.invalid("workflow_id", f"must be {WORKFLOW_ID.pattern}")
         if len(request.description) > MAX_DESCRIPTION or "\x00" in request.description:
             raise codec.invalid("description", f"must have at most {MAX_DESCRIPTION} characters, none of them NUL")
-        saved = await self._workflows.put(
+        saved, created = await self._workflows.put(
             tenant_id,
             request.workflow_id,
             request.blueprint,
             description=request.description,
             expected_revision=_revision(request),
         )
-        return pb.PutWorkflowResponse(workflow=_workflow(saved), created=saved.revision == 1)
+        return pb.PutWorkflowResponse(workflow=_workflow(saved), created=created)
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:  # noqa: N802
         """Answer with one workflow."""

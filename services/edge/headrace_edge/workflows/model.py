@@ -14,7 +14,9 @@ class WorkflowEntry(Answer):
     workflow_id: str
     name: str = Field(description="The blueprint's.")
     description: str
-    revision: int = Field(description="1, 2, 3 …: it grows with each write; in quotes it is the ETag.")
+    revision: int = Field(
+        description="1, 2, 3 …: it grows with each write, and none comes twice; in quotes it is the ETag."
+    )
     inputs: dict[str, Any] = Field(description="JSON Schema of the inputs.")
     created_at: datetime
     updated_at: datetime

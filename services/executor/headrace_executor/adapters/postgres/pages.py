@@ -226,8 +226,8 @@ class RunPages:
         if row["current_version"] != parent.version:
             return PageMoved(row["current_version"])
         text = (
-            f"The page has no room for another version: its versions may hold {MAX_PAGE_BYTES} bytes. Make a new one of it, "
-            "and delete this one."
+            f"The page has no room for another version: its versions may hold {MAX_PAGE_BYTES} bytes. Make a new page "
+            "of it, and delete this one."
         )
         return RunFailed(FailureCode.INTERNAL, text)
 

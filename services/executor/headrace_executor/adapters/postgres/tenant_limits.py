@@ -1,4 +1,4 @@
-"""Limits per tenant that hold for writes of one moment: who adds a row counts them while nobody else adds one."""
+"""What is counted per tenant, and holds for writes of one moment: who adds a row counts them while nobody else adds one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -13,19 +13,29 @@ from headrace_executor.workflows import Workflow, WorkflowWrite, Written
 _COLUMNS = "w.workflow_id, w.name, w.description, w.inputs, w.revision, w.created_at, w.updated_at"
 
 _PUT = f"""
-WITH full_up AS (
-    SELECT (SELECT count(*) FROM workflows WHERE tenant_id = $1) >= $8
-       AND NOT EXISTS (SELECT FROM workflows WHERE tenant_id = $1 AND workflow_id = $2) AS is_full
+WITH known AS (
+    SELECT NOT EXISTS (SELECT FROM workflows WHERE tenant_id = $1 AND workflow_id = $2) AS is_new,
+           (SELECT count(*) FROM workflows WHERE tenant_id = $1) >= $8 AS is_full,
+           COALESCE((SELECT revision FROM workflow_marks WHERE tenant_id = $1), 0) AS mark
 ), w AS (
-    INSERT INTO workflows AS w (tenant_id, workflow_id, name, description, blueprint, inputs, flows)
-    SELECT $1, $2, $3, $4, $5, $6, $7 FROM full_up WHERE NOT is_full
+    INSERT INTO workflows AS w (tenant_id, workflow_id, name, description, blueprint, inputs, flows, revision)
+    SELECT $1, $2, $3, $4, $5, $6, $7, mark + 1 FROM known WHERE NOT (is_new AND is_full)
     ON CONFLICT (tenant_id, workflow_id) DO UPDATE SET
         name = excluded.name, description = excluded.description, blueprint = excluded.blueprint,
         inputs = excluded.inputs, flows = excluded.flows, revision = w.revision + 1, updated_at = now()
     WHERE NOT $9
     RETURNING w.*
 )
-SELECT is_full, {_COLUMNS} FROM full_up LEFT JOIN w ON true
+SELECT is_new, is_new AND is_full AS is_full, {_COLUMNS} FROM known LEFT JOIN w ON true
+"""
+_DELETE = """
+WITH gone AS (
+    DELETE FROM workflows WHERE tenant_id = $1 AND workflow_id = $2 AND ($3::bigint IS NULL OR revision = $3)
+    RETURNING tenant_id, revision
+)
+INSERT INTO workflow_marks AS m SELECT tenant_id, revision FROM gone
+ON CONFLICT (tenant_id) DO UPDATE SET revision = greatest(m.revision, excluded.revision)
+RETURNING 1
 """
 _CHANGE = f"""
 UPDATE workflows w SET name = $3, description = $4, blueprint = $5, inputs = $6, flows = $7,
@@ -73,11 +83,12 @@ class WorkflowStore:
         expected = write.expected_revision
         if expected:
             row = await self._pool.fetchrow(_CHANGE, *values, flows, expected)
-            return Written(_workflow(row, write.blueprint) if row else None, full=False)
+            return Written(_workflow(row, write.blueprint) if row else None, created=False, full=False)
         async with counted(self._pool, "workflows", tenant_id) as connection:
             row = await connection.fetchrow(_PUT, *values, flows, limit, expected == 0)
         assert row is not None
-        return Written(_workflow(row, write.blueprint) if row["revision"] else None, full=row["is_full"])
+        saved = _workflow(row, write.blueprint) if row["revision"] else None
+        return Written(saved, created=row["is_new"], full=row["is_full"])
 
     async def find(self, tenant_id: str, workflow_id: str) -> Workflow | None:
         """One workflow, whole."""
@@ -98,14 +109,9 @@ class WorkflowStore:
 
     async def delete(self, tenant_id: str, workflow_id: str, *, expected_revision: int | None) -> bool:
         """Remove a workflow, if its revision is the expected one; False when it was not."""
-        row = await self._pool.fetchrow(
-            """DELETE FROM workflows WHERE tenant_id = $1 AND workflow_id = $2 AND ($3::bigint IS NULL OR revision = $3)
-               RETURNING 1""",
-            tenant_id,
-            workflow_id,
-            expected_revision,
-        )
-        return row is not None
+        # Alone, like those that make one: what is made after it begins above its revision.
+        async with counted(self._pool, "workflows", tenant_id) as connection:
+            return await connection.fetchval(_DELETE, tenant_id, workflow_id, expected_revision) is not None
 
     async def reach(self, tenant_id: str, workflow_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """For each of the workflows that exist, and each that they lead to: those that it names."""
