@@ -66,6 +66,6 @@ def _shown(tools: Sequence[Tool]) -> tuple[Sequence[Tool], Sequence[str]]:
             break
         shown.append(tool)
     if len(shown) == len(tools):
-        return shown, ()
+        return tuple(shown), ()
     text = f"only {len(shown)} of {len(tools)} tools were offered to the planner; name those that the plan needs in tools"
-    return shown, (text,)
+    return tuple(shown), (text,)

@@ -202,7 +202,10 @@ def _digest(schemas: Tools) -> bytes:
 
 def refused(what: str, found: Sequence[Fault]) -> RunFailed:
     """What a run fails with that asks for what cannot be had; the faults are in its message."""
-    hints = (f" ({fault.hint})" if fault.hint else "" for fault in found)
-    said = "; ".join(f"{one.pointer or '/'}: {one.message}{hint}" for one, hint in zip(found[:MAX_SAID], hints, strict=False))
+    said = "; ".join(f"{fault.pointer or '/'}: {fault.message}{_hint(fault)}" for fault in found[:MAX_SAID])
     more = f"; and {len(found) - MAX_SAID} more" if len(found) > MAX_SAID else ""
     return RunFailed(FailureCode.INVALID_BLUEPRINT, f"{what}: {said}{more}.")
+
+
+def _hint(fault: Fault) -> str:
+    return f" ({fault.hint})" if fault.hint else ""
