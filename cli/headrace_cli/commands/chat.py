@@ -58,8 +58,12 @@ class Talk:
         return {"resume": entries, **self._given()}
 
     def _given(self) -> dict[str, Any]:
-        given = {"session_id": self.session, "workspace": self.workspace, "model": self.model}
-        given |= {"tools": list(self.tools)}
+        given = {
+            "session_id": self.session,
+            "workspace": self.workspace,
+            "model": self.model,
+            "tools": list(self.tools),
+        }
         return {"mode": self.mode.value, **{name: value for name, value in given.items() if value}}
 
 

@@ -8,6 +8,7 @@ from headrace_blueprint.tools import TOOLS
 from headrace_executor.engine import offered, wanted
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
+from headrace_tools.model import ToolEntry
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,7 +91,7 @@ def test_a_conversations_model_gets_what_is_named_and_nothing_without_names(inte
     ],
 )
 def test_a_conversation_that_names_what_its_model_cannot_have_fails(
-    known: dict[str, offered.ToolEntry], names: Sequence[str], says: str
+    known: dict[str, ToolEntry], names: Sequence[str], says: str
 ) -> None:
     with pytest.raises(RunFailed) as caught:
         offered.offered("chat", known, names)

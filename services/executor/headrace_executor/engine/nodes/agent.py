@@ -216,8 +216,15 @@ class _Loop:
             raise ToolFailed(f"there is no function {call.name[: wishes.MAX_NAME]!r}; there are {known}", reason="invalid")
         arguments = wishes.arguments(call.arguments)
         tool_calls.check(entry, arguments)
+        if entry.tool.name == "search":
+            arguments = {**self._workspace(), **arguments}
         at_most_s = self.attempt.parts.limits.node_timeout_s["data"]
         return await tool_calls.make(self.attempt, entry, arguments, call_id=call_id, at_most_s=at_most_s)
+
+    def _workspace(self) -> Mapping[str, Json]:
+        """Where the run's own searches look: a model knows no workspace's name."""
+        workspace = self.attempt.scope.inputs.get("workspace")
+        return {"workspace": workspace} if isinstance(workspace, str) else {}
 
     async def _record(self, step: str, content: Json, told: Event, entry: ToolEntry | None) -> None:
         """Record a result. One that cost something, or must not be had twice, is waited for until it is stored."""
