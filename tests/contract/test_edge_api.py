@@ -229,6 +229,8 @@ BAD_BODIES = [
     (b'{"message": "x", "workspace": "../other"}', 422),
     (b'{"message": "x", "unknown": 1}', 422),
     (b'{"message": "x", "tools": "calculator"}', 422),
+    (b'{"message": "x", "tools": ["a b"]}', 422),
+    (b'{"message": "x", "tools": ["school*"]}', 422),
     (b'{"message": "' + b"x" * 40_000 + b'"}', 422),
     (b'{"message": "x", "metadata": {"a": "' + b"x" * 20_000 + b'"}}', 422),
 ]

@@ -157,6 +157,7 @@ async def test_what_is_not_known_is_ignored_and_passed_by_nobody_it_concerns(edg
             "messages[1].content",
         ),
         ({"model": "headrace", "tools": [{"type": "function"}]}, "tools"),
+        ({"model": "headrace", "tool_choice": "required"}, "tool_choice"),
         ({"model": "headrace", "response_format": {"type": "json_object"}}, "response_format"),
         ({"model": "headrace", "messages": [{"role": "system", "content": "x"}]}, "messages"),
         ({"model": "headrace", "messages": [{"role": "user", "content": " "}]}, "messages[0].content"),

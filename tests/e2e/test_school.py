@@ -18,7 +18,7 @@ from headrace_cli.embedded.program import free_port
 from examples.school import records
 from tests.e2e import suite as suites
 from tests.e2e.suite import Json, Suite
-from tests.support import agui, obliging_model, school
+from tests.support import agui, calling_model, obliging_model, school
 from tests.support.folders import open_folder
 from tests.support.openai_server import OpenAiServer, Reply
 
@@ -403,3 +403,38 @@ async def test_without_a_terminal_the_command_names_the_classes_and_ends_with_a_
     assert asked.returncode == 4, asked.stderr
     assert "c-j3b" in asked.stderr
     assert "c-s3b" in asked.stderr
+
+
+@pytest.mark.parametrize("tools", [["school.list_classes", "school.get_class"], ["school.*"]])
+async def test_a_conversations_model_asks_the_school_itself_and_tells_what_it_said(site: Site, tools: list[str]) -> None:
+    site.provider.worked_out = calling_model.calling(
+        ("school__list_classes", {"name": "Junior 3B"}), ("school__get_class", {"class_id": CLASS})
+    )
+    asked = {"kind": "conversation", "mode": "chat", "message": "Who is the tutor of Junior 3B?", "tools": tools}
+    run_id = await site.suite.submit(asked)
+
+    events = await site.suite.log(run_id)
+    done = await site.suite.run(run_id)
+
+    agui.check(events)
+    assert done["status"] == "succeeded", done["error"]
+    calls = [event["toolCallName"] for event in events if event["type"] == "TOOL_CALL_START"]
+    assert calls == ["school.list_classes", "school.get_class"]
+    found = [json.loads(event["content"]) for event in events if event["type"] == "TOOL_CALL_RESULT"]
+    assert CLASS in [one["id"] for one in found[0]["items"]]
+    assert found[1]["id"] == CLASS
+    assert json.dumps(found[1], separators=(",", ":"), ensure_ascii=False) in done["output"]["reply"]
+    offered = set(calling_model.functions(site.provider.requests[0]))
+    known = {name.replace(".", "__") for name in (tools if tools != ["school.*"] else school.tools())}
+    assert offered == known
+    assert done["usage"]["llm_calls"] == len(site.provider.requests) == 3
+
+
+async def test_a_tool_of_the_school_that_is_misspelt_is_refused_with_the_right_name(site: Site) -> None:
+    asked = {"mode": "chat", "message": "Who is in 3B?", "tools": ["school.list_student"]}
+
+    refused = await site.suite.post("/api/conversation", asked)
+
+    assert refused.status_code == 422
+    assert "did you mean 'school.list_students'?" in refused.json()["errors"][0]["msg"]
+    assert not site.provider.requests

@@ -45,6 +45,9 @@ def test_a_newcomer_sees_an_answer_and_ctrl_c_stops_everything() -> None:
             answer = suites.headrace(home / "state", "chat", "Say hello.")
             assert answer.returncode == 0, answer.stderr
             assert answer.stdout.strip()
+            asked = suites.headrace(home / "state", "chat", "--mode", "chat", "--tool", "calculator", "What is 6*7?")
+            assert asked.returncode == 0, asked.stderr
+            assert asked.stdout.strip(), "a model that is too small to call answers in text"
             os.kill(up.pid, signal.SIGINT)
             up.stdout.read()
             assert up.wait(60) == 0

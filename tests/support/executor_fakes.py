@@ -243,6 +243,7 @@ class FakeRag:
     turns: Turns = field(default_factory=Turns)
     failures: list[Exception] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
+    workspaces: list[str] = field(default_factory=list)
     document: Mapping[str, Any] = field(default_factory=lambda: {"document_id": "d1", "status": "ready"})
 
     async def search(self, run: ClaimedRun, *, query: str, workspace: str, mode: str, top_k: int) -> Found:
@@ -250,6 +251,7 @@ class FakeRag:
         if self.failures:
             raise self.failures.pop(0)
         self.queries.append(query)
+        self.workspaces.append(workspace)
         chunks = [Passage(f"d{n}", f"Title {n}", f"about {query}", 0.9 - n / 10) for n in range(2)]
         return Found(tuple(chunks[:top_k]), (), (), Usage())
 

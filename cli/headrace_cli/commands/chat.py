@@ -21,7 +21,7 @@ from headrace_cli.screen import Screen
 from headrace_cli.view import View
 
 PATH = "/api/conversation/stream"
-HELP = "/mode auto|chat|qa|build|quiz   /model ID   /workspace NAME   /new (another session)   /quit"
+HELP = "/mode auto|chat|qa|build|quiz   /model ID   /workspace NAME   /tools NAME…   /new (another session)   /quit"
 MAX_ASKED_BACK = 5
 """How often one message may be asked back about."""
 
@@ -47,6 +47,7 @@ class Talk:
     session: str = ""
     workspace: str = ""
     model: str = ""
+    tools: tuple[str, ...] = ()
 
     def body(self, message: str) -> dict[str, Any]:
         """The request's body."""
@@ -57,7 +58,12 @@ class Talk:
         return {"resume": entries, **self._given()}
 
     def _given(self) -> dict[str, Any]:
-        given = {"session_id": self.session, "workspace": self.workspace, "model": self.model}
+        given = {
+            "session_id": self.session,
+            "workspace": self.workspace,
+            "model": self.model,
+            "tools": list(self.tools),
+        }
         return {"mode": self.mode.value, **{name: value for name, value in given.items() if value}}
 
 
@@ -69,12 +75,16 @@ def chat(
     session: Annotated[str, typer.Option(help="Go on with this session.")] = "",
     workspace: Annotated[str, typer.Option(help="Whose documents are searched.")] = "",
     model: Annotated[str, typer.Option(help="A model's id; the default one when not given.")] = "",
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="A tool that the model may call (see headrace tools), CONNECTOR.* or *; may be repeated."),
+    ] = None,
 ) -> None:
     """Ask, and watch the answer arrive: its stages on standard error, its text on standard output.
 
     When a name in the question fits several things it asks which is meant; without a terminal it ends with exit code 4.
     """
-    talk = Talk(mode, session, workspace, model)
+    talk = Talk(mode, session, workspace, model, tuple(tool or ()))
     if message == "-" or (not message and not _has_terminal()):
         message = sys.stdin.read().strip()
         if not message:
@@ -149,6 +159,9 @@ def command(talk: Talk, line: str) -> tuple[Talk, str] | None:
         return dataclasses.replace(talk, model=value), f"model {value or 'by default'}"
     if word == "/workspace":
         return dataclasses.replace(talk, workspace=value), f"workspace {value or 'by default'}"
+    if word == "/tools":
+        names = tuple(value.replace(",", " ").split())
+        return dataclasses.replace(talk, tools=names), f"tools {' '.join(names) or 'none'}"
     return None
 
 

@@ -24,6 +24,8 @@ MAX_ITEMS = 200
 """Most items that a map node may run over."""
 MAX_ITERATIONS = 10
 """Most rounds in which a compose node's model may call tools."""
+MAX_TOOLS = 32
+"""Most tools that a compose node's model may be given."""
 
 Json = Any
 """A JSON value as orjson reads it."""
@@ -123,7 +125,7 @@ class Compose(NodeBase):
     """JSON Schema that the answer must satisfy; the output is then JSON."""
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
     """Longest answer, in tokens."""
-    tools: Annotated[list[ShortText], Field(min_length=1, max_length=32)] | None = None
+    tools: Annotated[list[ShortText], Field(min_length=1, max_length=MAX_TOOLS)] | None = None
     """Tools that the model itself may call before it answers."""
     max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS)] | None = None
     """Rounds of such calls; absent means 5. In the last one the model has to answer."""

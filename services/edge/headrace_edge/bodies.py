@@ -31,7 +31,15 @@ Workspace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 WorkflowName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 Inputs = Annotated[dict[str, Any], Field(description="Values for the blueprint's inputs.")]
-ToolNames = Annotated[list[Identifier] | None, Field(max_length=64, description="Tools of GET /skills that may be used.")]
+ToolName = Annotated[str, StringConstraints(max_length=128, pattern=r"^(\*|[A-Za-z0-9._:/-]+(\.\*)?)$")]
+ToolNames = Annotated[
+    list[ToolName] | None,
+    Field(
+        max_length=64,
+        description="Tools of GET /skills that may be used; `CONNECTOR.*` is all of a connector, `*` is every tool. "
+        "In chat and qa the model calls them itself, at most 32; without this field it has none.",
+    ),
+]
 
 
 class Body(BaseModel):

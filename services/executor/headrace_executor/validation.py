@@ -10,7 +10,7 @@ from headrace_blueprint.shapes import nearest
 from headrace_runtime import errors
 from headrace_runtime.errors import InvalidArgument, Violation
 
-from headrace_executor.engine import requests
+from headrace_executor.engine import requests, wanted
 from headrace_executor.model import Json
 
 INLINE_BYTES = 16 * 1024
@@ -59,6 +59,11 @@ class Validator:
         else:
             found = await self._apart(lambda: requests.faults(blueprint, given, tools=tools))
         return [*found, *await self._flow_faults(tenant_id, blueprint, saved_as)]
+
+    def tool_faults(self, tenant_id: str, names: Sequence[str], *, for_a_model: bool) -> Sequence[Fault]:
+        """List what is wrong with the tools that a request names, and with their number if one model is to have them."""
+        read = wanted.for_a_model if for_a_model else wanted.read
+        return read(names, self._tools(tenant_id)).faults
 
     async def _apart(self, check: Callable[[], Sequence[Fault]]) -> Sequence[Fault]:
         if self._waiting >= MAX_WAITING:

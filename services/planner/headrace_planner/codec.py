@@ -21,9 +21,11 @@ from headrace_planner.errors import PatchUnclear
 from headrace_planner.model import (
     MAX_ENTITIES,
     MAX_MESSAGE_CHARS,
+    MAX_MODEL_TOOLS,
     MAX_NAME_CHARS,
-    MAX_NAMES,
+    MAX_SOURCES,
     MAX_TOOL_SPECS,
+    MAX_TOOLS,
     MAX_TURNS,
     RUNNABLE,
     Entity,
@@ -144,9 +146,11 @@ def _plan_violations(request: planner_pb2.PlanRequest) -> Iterator[Violation]:
         yield Violation("intent", "must be chat, qa, build, quiz or patch")
     if len(request.history) > MAX_TURNS:
         yield Violation("history", f"has {len(request.history)} turns, at most {MAX_TURNS} are taken")
-    for field, names in (("tools", request.tools), ("sources", request.sources)):
-        if len(names) > MAX_NAMES:
-            yield Violation(field, f"has {len(names)} names, at most {MAX_NAMES} are taken")
+    talks = request.intent in _INTENTS and _INTENTS[request.intent].is_talk
+    most_tools = MAX_MODEL_TOOLS if talks else MAX_TOOLS
+    for field, names, most in (("tools", request.tools, most_tools), ("sources", request.sources, MAX_SOURCES)):
+        if len(names) > most:
+            yield Violation(field, f"has {len(names)} names, at most {most} are taken")
         for index, name in enumerate(names):
             yield from _long(f"{field}[{index}]", name)
     yield from _long("workspace", request.workspace)

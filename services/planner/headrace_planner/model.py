@@ -15,12 +15,16 @@ Json = Any
 
 MAX_MESSAGE_CHARS = 32_768
 MAX_TURNS = 8
-MAX_NAMES = 50
-"""Most tools, and most sources, that a request names."""
+MAX_SOURCES = 50
+"""Most sources that a request names."""
 MAX_NAME_CHARS = 200
 
 MAX_TOOL_SPECS = 200
 """Most tools that a request brings."""
+MAX_TOOLS = 300
+"""Most tools that a request names: those that it brings, the built-in ones, and some that there are not."""
+MAX_MODEL_TOOLS = language.MAX_TOOLS
+"""Most tools that a request names for the model of a conversation to call itself."""
 MAX_ENTITIES = 20
 
 RUNNABLE = language.ALL
@@ -35,6 +39,11 @@ class Intent(StrEnum):
     BUILD = "build"
     QUIZ = "quiz"
     PATCH = "patch"
+
+    @property
+    def is_talk(self) -> bool:
+        """Whether one model answers the message itself, with tools if the request names some."""
+        return self in (Intent.CHAT, Intent.QA)
 
 
 class Origin(StrEnum):
@@ -83,7 +92,8 @@ class Request:
     model: str = ""
     """Registry model of the compose nodes; "" leaves it to the default."""
     tools: Sequence[str] = ()
-    """Names of what data nodes may use; empty means every tool."""
+    """Names of what a plan's data nodes may use, every tool if there are none; in chat and qa, of what the answering model
+    may call, none if there are none."""
     tool_specs: Sequence[Tool] = ()
     """The tools that there are beside the built-in ones."""
     entities: Sequence[Entity] = ()

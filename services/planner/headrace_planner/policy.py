@@ -52,29 +52,34 @@ def is_planned_by_model(intent: Intent) -> bool:
     return intent in (Intent.BUILD, Intent.PATCH)
 
 
-def builtin_name(request: Request) -> str:
-    """The built-in blueprint for a request; for those that a model plans, their template."""
+def builtin_name(request: Request, tools: Sequence[str] = ()) -> str:
+    """The built-in blueprint for a request; for those that a model plans, their template.
+
+    `tools` are what the answering model of a chat or qa may call.
+    """
     documents = bool(request.workspace or request.sources)
     match request.intent:
         case Intent.CHAT:
             return "chat_followup" if request.history else "chat"
         case Intent.QA:
-            return "qa_followup" if request.history else "qa"
+            return ("qa_followup" if request.history else "qa") + ("_tools" if tools else "")
         case Intent.QUIZ:
             return "quiz_passages" if documents else "quiz"
         case Intent.BUILD | Intent.PATCH:
             return "build_passages" if documents else "build"
 
 
-def fitted(document: Mapping[str, Any], request: Request) -> Blueprint:
+def fitted(document: Mapping[str, Any], request: Request, tools: Sequence[str] = ()) -> Blueprint:
     """A blueprint with the request's model in its compose nodes, and its workspace and sources in its searches.
 
-    A quiz for a message that names a number of questions has exactly so many.
+    The compose nodes' models may call `tools`. A quiz for a message that names a number of questions has exactly so many.
     """
     made: Blueprint = copy.deepcopy(dict(document))
     for node in _simple(made["nodes"]):
         if node["kind"] == "compose" and request.model:
             node["model"] = request.model
+        if node["kind"] == "compose" and tools:
+            node["tools"] = list(tools)
         if node["kind"] == "retrieve":
             node.setdefault("workspace", "${inputs.workspace}")
             if request.sources:

@@ -50,7 +50,8 @@ class Planner:
         if policy.is_planned_by_model(request.intent):
             plan = await self._kept_or_made(request, known, self._deadline(started, budget_s))
         else:
-            plan = self._builtin(request, Origin.BUILTIN, (), Usage())
+            called = [tool.name for tool in known] if request.tools and request.intent.is_talk else []
+            plan = self._builtin(request, Origin.BUILTIN, (), Usage(), called)
         plan = replace(plan, warnings=(*warnings, *plan.warnings))
         metrics.PLANS.labels(request.intent.value, plan.origin.value).inc()
         metrics.SECONDS.labels(plan.origin.value).observe(self._clock() - started)
@@ -68,9 +69,11 @@ class Planner:
         timeout = self._limits.plan_timeout_s
         return started + (timeout if budget_s is None else min(timeout, budget_s - RESERVE_S))
 
-    def _builtin(self, request: Request, origin: Origin, warnings: tuple[str, ...], usage: Usage) -> Plan:
-        document = self._library.blueprints[policy.builtin_name(request)]
-        return Plan(policy.fitted(document, request), origin, warnings, usage)
+    def _builtin(
+        self, request: Request, origin: Origin, warnings: tuple[str, ...], usage: Usage, tools: Sequence[str] = ()
+    ) -> Plan:
+        document = self._library.blueprints[policy.builtin_name(request, tools)]
+        return Plan(policy.fitted(document, request, tools), origin, warnings, usage)
 
     async def _kept_or_made(self, request: Request, known: tuple[Tool, ...], deadline: float) -> Plan:
         if self._reuse is None:

@@ -118,6 +118,11 @@ def test_lines_with_a_slash_change_the_conversation() -> None:
     assert changed is not None
     assert changed[0] == talk
     assert command(talk, "/explain this") is None
+    assert command(talk, "/tools school.* calculator") == (
+        Talk(session="s", tools=("school.*", "calculator")),
+        "tools school.* calculator",
+    )
+    assert command(Talk(tools=("time",)), "/tools") == (Talk(), "tools none")
 
 
 def test_a_message_carries_only_what_was_given() -> None:

@@ -9,7 +9,7 @@ import pytest
 from headrace_blueprint import plan
 from headrace_blueprint.model import Blueprint
 from headrace_executor import events
-from headrace_executor.engine import wishes
+from headrace_executor.engine import answers, wishes
 from headrace_executor.engine.execution import Executed, execute
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
@@ -57,12 +57,21 @@ def box(**does: Any) -> FakeToolbox:
 
 
 async def run(
-    models: Any, toolbox: FakeToolbox, *, node: Mapping[str, Any] = NODE, journal: Any = None, limits: Any = None
+    models: Any,
+    toolbox: FakeToolbox,
+    *,
+    node: Mapping[str, Any] = NODE,
+    journal: Any = None,
+    limits: Any = None,
+    inputs: Mapping[str, Any] | None = None,
+    rag: FakeRag | None = None,
 ) -> tuple[Executed, FakeJournal]:
     journal = journal or FakeJournal(claimed({}))
-    parts = Parts(FakeRag(), models, FakeCel(), lambda: NOW, limits or Limits(), no_sleep, toolbox)
+    parts = Parts(rag or FakeRag(), models, FakeCel(), lambda: NOW, limits or Limits(), no_sleep, toolbox)
     document = {"version": 1, "name": "test", "nodes": [node], "output": "${nodes.a.output}"}
-    executed = await execute(journal, plan.compile_plan(Blueprint.model_validate(document)), inputs={}, parts=parts)
+    executed = await execute(
+        journal, plan.compile_plan(Blueprint.model_validate(document)), inputs=inputs or {}, parts=parts
+    )
     journal.flush()
     return executed, journal
 
@@ -374,3 +383,48 @@ def test_functions_have_names_that_providers_take_and_each_stands_for_one_tool(n
     assert all(name.isascii() for name in found)
     assert list(found.values()) == entries
     assert wishes.named(entries) == found
+
+
+SEARCHING = {**NODE, "tools": ["search"]}
+
+
+def two_searches() -> list[Any]:
+    return [
+        wish(("search", {"query": "weirs", "top_k": 1}), ("search", {"query": "sluices"})),
+        wish(("search", {"query": "weirs", "top_k": 1})),
+        "see [1]",
+    ]
+
+
+async def test_what_a_models_searches_found_may_be_cited_once_in_the_order_of_its_wishes() -> None:
+    models = ScriptedModels(two_searches())
+    done, journal = await run(models, box(), node=SEARCHING)
+    cited = [(one["document_id"], one["text"]) for one in answers.citations(done)]
+    assert cited == [("d0", "about weirs"), ("d0", "about sluices"), ("d1", "about sluices")]
+    assert "about weirs" in models.requests[1].messages[-2].content
+    legal(journal)
+
+
+async def test_who_takes_over_cites_what_was_found_before_and_shows_the_model_the_same() -> None:
+    models = ScriptedModels(two_searches())
+    first = FakeJournal(claimed({}), crash_at=4, crash_commits=True)
+    with pytest.raises(LeaseLost):
+        await run(models, box(), node=SEARCHING, journal=first)
+    asked = models.requests[-1].messages
+    done, _ = await run(models, box(), node=SEARCHING, journal=FakeJournal(claimed({}, attempt=2), log=first.log))
+    assert len(answers.citations(done)) == 3
+    assert models.requests[-1].messages[: len(asked)] == asked
+
+
+async def test_a_search_that_is_cut_for_the_model_is_cited_whole() -> None:
+    models = ScriptedModels([wish(("search", {"query": "weirs"})), "see [1]"])
+    done, _ = await run(models, box(), node=SEARCHING, limits=Limits(max_tool_result_bytes=40))
+    assert len(answers.citations(done)) == 2
+
+
+@pytest.mark.parametrize(("inputs", "where"), [({"workspace": "contracts"}, "contracts"), ({"workspace": 7}, ""), ({}, "")])
+async def test_a_models_search_looks_where_the_run_does_unless_it_names_a_place(inputs: Any, where: str) -> None:
+    wished = wish(("search", {"query": "weirs"}), ("search", {"query": "weirs", "workspace": "other"}))
+    rag = FakeRag()
+    await run(ScriptedModels([wished, "fine"]), box(), node=SEARCHING, inputs=inputs, rag=rag)
+    assert rag.workspaces == [where, "other"]

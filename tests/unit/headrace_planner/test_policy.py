@@ -81,3 +81,27 @@ def test_faults_are_shown_in_lines_and_not_too_many() -> None:
     text = policy.shown([FAULT] * 20)
     assert text.splitlines()[0] == "- /nodes/0: wrong (mend it)"
     assert text.splitlines()[-1] == "- and 12 more"
+
+
+@pytest.mark.parametrize("history", [(), (Turn("user", "hi"),)])
+@pytest.mark.parametrize("intent", [Intent.CHAT, Intent.QA])
+def test_the_answering_model_gets_the_tools_and_no_other_node(intent: Intent, history: tuple[Turn, ...]) -> None:
+    asked = request(intent, history=history)
+    name = policy.builtin_name(asked, ["time", "calculator"])
+    made = policy.fitted(LIBRARY.blueprints[name], asked, ["time", "calculator"])
+    assert validation.validate(made, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
+    assert {node["id"]: node.get("tools") for node in made["nodes"] if node["kind"] == "compose"} == {
+        "answer": ["time", "calculator"]
+    }
+    assert [node.get("tools") for node in made["nodes"] if node["kind"] != "compose"] == [None] * (len(made["nodes"]) - 1)
+
+
+@pytest.mark.parametrize("history", [(), (Turn("user", "hi"),)])
+def test_who_answers_from_documents_may_say_what_tools_return_only_if_there_are_any(history: tuple[Turn, ...]) -> None:
+    asked = request(Intent.QA, history=history)
+    without, given = (
+        LIBRARY.blueprints[policy.builtin_name(asked, names)]["nodes"][-1]["prompt"] for names in ([], ["time"])
+    )
+    assert "tools" not in without
+    assert "what your tools return" in given
+    assert without.partition("Passages:")[2] == given.partition("Passages:")[2]

@@ -62,6 +62,18 @@ async def test_built_in_plans_ask_no_model(intent: Intent) -> None:
     assert models.requests == []
 
 
+@pytest.mark.parametrize("intent", [Intent.CHAT, Intent.QA])
+async def test_the_model_that_answers_may_call_what_the_request_names_and_else_nothing(intent: Intent) -> None:
+    known = {"school.grades": GRADES.input_schema}
+    without = await plan(ScriptedModels(), intent=intent, tool_specs=(GRADES,), known=known)
+    given = await plan(
+        ScriptedModels(), intent=intent, tool_specs=(GRADES,), tools=("school.grades", "time", "telescope"), known=known
+    )
+    assert "tools" not in without.blueprint["nodes"][-1]
+    assert given.blueprint["nodes"][-1]["tools"] == ["school.grades", "time"]
+    assert (given.origin, given.warnings) == (Origin.BUILTIN, ("there is no tool 'telescope'; it was left out",))
+
+
 async def test_a_good_draft_is_the_plan() -> None:
     models = ScriptedModels([text(GOOD)])
     made = await plan(models, model="small")

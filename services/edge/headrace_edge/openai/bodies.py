@@ -102,4 +102,6 @@ class ChatBody(BaseModel):
         given = self.model_extra or {}
         form = given.get("response_format")
         form_needed = isinstance(form, dict) and form.get("type") != "text"
-        return [name for name, needed in (("tools", given.get("tools")), ("response_format", form_needed)) if needed]
+        call_needed = given.get("tool_choice") not in (None, "none", "auto")
+        needs = (("tools", given.get("tools")), ("tool_choice", call_needed), ("response_format", form_needed))
+        return [name for name, needed in needs if needed]

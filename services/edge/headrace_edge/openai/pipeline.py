@@ -18,6 +18,13 @@ from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
 from headrace_edge.submitting import prepared
 
+_A_MODEL = "name a model of GET /v1/models"
+_INSTEAD = {
+    "tools": f"{_A_MODEL} to be asked to call functions of your own, "
+    "or send the message with the names of tools of GET /skills to /api/conversation"
+}
+"""What a field that the pipeline refuses is to be replaced by."""
+
 
 async def ask(
     edge: Edge, caller: Caller, body: ChatBody, *, priority: Priority, idempotency_key: str | None
@@ -47,7 +54,7 @@ async def _answer(events: AsyncGenerator[Sequence[Event], None]) -> AsyncGenerat
 
 def _conversation(body: ChatBody, priority: Priority) -> HistoryBody:
     for name in body.needs_a_model():
-        raise _refused(name, f"{PIPELINE} cannot do this; name a model of GET /v1/models")
+        raise _refused(name, f"{PIPELINE} cannot do this; {_INSTEAD.get(name, _A_MODEL)}")
     index, message = body.last_user_message()
     if message is None:
         raise _refused("messages", f"{PIPELINE} needs a user's message to answer")

@@ -1,20 +1,64 @@
-"""The tools that a plan may call, as the planner is shown them. Pure."""
+"""The tools that a plan, or the model of a conversation, may call, as the planner is told of them. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
-from headrace_blueprint.tools import Tool
+from headrace_blueprint.tools import TOOLS, Tool
 from headrace_tools.model import ToolEntry
 
+from headrace_executor.engine import wanted
+from headrace_executor.engine.requests import refused
+
+TALKS = frozenset({"chat", "qa"})
+"""Intents whose model answers the message itself, with the tools that the request names and no other."""
 MAX_TOOLS = 200
 """Tools beside the built-in ones that the planner is told of."""
 MAX_BYTES = 1024 * 1024
 """Of their schemas and descriptions together: gRPC takes four times as much."""
 
+_NO_QUIZ = "a quiz calls no tools: those that the request names were left out"
 
-def offered(known: Mapping[str, ToolEntry], wanted: Sequence[str]) -> tuple[Sequence[Tool], Sequence[str]]:
-    """The tools of a tenant, only those of `wanted` if that names any, and a warning when there are too many of them."""
-    tools = [entry.tool for name, entry in known.items() if not wanted or name in wanted]
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the planner is told."""
+
+    names: Sequence[str] = ()
+    """What the plan is restricted to, or given; empty means every tool to a build, and none to a conversation."""
+    tools: Sequence[Tool] = ()
+    """Those of them that are not built in."""
+    warnings: Sequence[str] = ()
+
+
+def offered(intent: str, known: Mapping[str, ToolEntry], names: Sequence[str]) -> Offer:
+    """The tools of a tenant for an intent, `names` being those of the request.
+
+    Raises `RunFailed` when a conversation names tools that its model cannot be given. A build goes on without them, with
+    the planner's warnings.
+    """
+    if intent in TALKS:
+        return _given(known, names)
+    if intent != "build":
+        return Offer(warnings=(_NO_QUIZ,) if names else ())
+    if not names or wanted.ALL in names:
+        return Offer((), *_shown([entry.tool for entry in known.values()]))
+    meant = wanted.read(names, [*known, *TOOLS])
+    tools, warnings = _shown([known[name].tool for name in meant.names if name in known])
+    left = {tool.name for tool in tools} | TOOLS.keys()
+    return Offer([*(name for name in meant.names if name in left), *meant.unknown], tools, warnings)
+
+
+def _given(known: Mapping[str, ToolEntry], names: Sequence[str]) -> Offer:
+    meant = wanted.for_a_model(names, [*known, *TOOLS])
+    if meant.faults:
+        raise refused("The request names tools that cannot be given to its model", meant.faults)
+    tools, warnings = _shown([known[name].tool for name in meant.names if name in known])
+    return Offer(meant.names, tools, warnings)
+
+
+def _shown(tools: Sequence[Tool]) -> tuple[Sequence[Tool], Sequence[str]]:
+    """As many as the planner takes, and a warning when some are left out."""
     left, shown = MAX_BYTES, list[Tool]()
     for tool in tools[:MAX_TOOLS]:
         left -= len(tool.name) + len(tool.description.encode()) + len(orjson.dumps(tool.input_schema, default=dict))
@@ -22,6 +66,6 @@ def offered(known: Mapping[str, ToolEntry], wanted: Sequence[str]) -> tuple[Sequ
             break
         shown.append(tool)
     if len(shown) == len(tools):
-        return shown, ()
+        return tuple(shown), ()
     text = f"only {len(shown)} of {len(tools)} tools were offered to the planner; name those that the plan needs in tools"
-    return shown, (text,)
+    return tuple(shown), (text,)

@@ -253,8 +253,7 @@ class RunPipeline:
         if request.blueprint is not None:
             requests.compiled(request.blueprint, tools=self._tools(journal))
             return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": []})
-        known = self._toolbox.tools(journal.run.tenant_id) if intent == "build" else {}
-        tools, unoffered = offered(known, request.tools)
+        offer = offered(intent, self._toolbox.tools(journal.run.tenant_id), request.tools)
         planned = await self._asked(
             journal,
             "plan",
@@ -264,17 +263,17 @@ class RunPipeline:
                 message=request.message,
                 workspace=request.workspace,
                 model=request.model,
-                tools=request.tools,
+                tools=offer.names,
                 sources=request.sources,
                 history=history,
-                tool_specs=tools,
+                tool_specs=offer.tools,
                 entities=resolved.entities,
             ),
             part="the planner",
             deadline_s=self._limits.plan_deadline_s,
         )
         requests.compiled(planned.blueprint, tools=self._tools(journal))
-        warnings = [*resolved.warnings, *unoffered, *planned.warnings]
+        warnings = [*resolved.warnings, *offer.warnings, *planned.warnings]
         output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": warnings}
         done = _planned(output)
         return Done(output, planned.usage, done.events)

@@ -117,7 +117,7 @@ def compiled(blueprint: Json, *, tools: Tools | None = None) -> Plan:
     try:
         return _plan(blueprint, tools)
     except InvalidBlueprint as error:
-        raise _refused("The blueprint cannot be run", error.faults) from error
+        raise refused("The blueprint cannot be run", error.faults) from error
     except TypeError as error:
         raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"The blueprint is not JSON: {error}.") from error
 
@@ -139,7 +139,7 @@ def inputs(plan: Plan, given: Json) -> Mapping[str, Json]:
     value: Mapping[str, Json] = with_defaults(plan, given if given is not None else {})
     found = _input_faults(plan, value)
     if found:
-        raise _refused("The inputs do not fit the blueprint", found)
+        raise refused("The inputs do not fit the blueprint", found)
     return value
 
 
@@ -208,7 +208,12 @@ def _digest(schemas: Tools) -> bytes:
     return hashlib.sha256(orjson.dumps(dict(schemas), default=dict, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def _refused(what: str, found: list[Fault] | tuple[Fault, ...]) -> RunFailed:
-    said = "; ".join(f"{fault.pointer or '/'}: {fault.message}" for fault in found[:MAX_SAID])
+def refused(what: str, found: Sequence[Fault]) -> RunFailed:
+    """What a run fails with that asks for what cannot be had; the faults are in its message."""
+    said = "; ".join(f"{fault.pointer or '/'}: {fault.message}{_hint(fault)}" for fault in found[:MAX_SAID])
     more = f"; and {len(found) - MAX_SAID} more" if len(found) > MAX_SAID else ""
     return RunFailed(FailureCode.INVALID_BLUEPRINT, f"{what}: {said}{more}.")
+
+
+def _hint(fault: Fault) -> str:
+    return f" ({fault.hint})" if fault.hint else ""

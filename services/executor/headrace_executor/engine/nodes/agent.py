@@ -18,7 +18,7 @@ from headrace_llm.usage import Usage
 from headrace_tools.errors import ToolFailed
 from headrace_tools.model import ToolEntry
 
-from headrace_executor.engine import tool_calls, wishes
+from headrace_executor.engine import searches, tool_calls, wishes
 from headrace_executor.engine.metrics import AGENT_REFUSED, AGENT_ROUNDS
 from headrace_executor.engine.nodes import asking
 from headrace_executor.engine.nodes.attempt import Attempt, Result
@@ -188,7 +188,7 @@ class _Loop:
         step = f"{self.attempt.step}#{place}"
         record = self.attempt.journal.steps.get(step)
         if record is not None:
-            return str(record.output)
+            return searches.content(record.output)
         entry = self.functions.get(call.name)
         event_id = f"{self.attempt.unique_id}#{place}"
         name = entry.tool.name if entry is not None else call.name[: wishes.MAX_NAME]
@@ -203,7 +203,8 @@ class _Loop:
             if error.failure.code is FailureCode.BUDGET:
                 raise
             output, content = {"error": str(error)}, wishes.error(str(error))
-        await self._record(step, content, tool_calls.told(self.attempt, event_id, output), entry)
+        recorded = searches.of_a_model(content, output) if entry is not None and entry.tool.name == "search" else content
+        await self._record(step, recorded, tool_calls.told(self.attempt, event_id, output), entry)
         return content
 
     async def _called(self, entry: ToolEntry | None, call: ToolCall, refusal: str, *, call_id: str) -> Json:
@@ -215,10 +216,17 @@ class _Loop:
             raise ToolFailed(f"there is no function {call.name[: wishes.MAX_NAME]!r}; there are {known}", reason="invalid")
         arguments = wishes.arguments(call.arguments)
         tool_calls.check(entry, arguments)
+        if entry.tool.name == "search":
+            arguments = {**self._workspace(), **arguments}
         at_most_s = self.attempt.parts.limits.node_timeout_s["data"]
         return await tool_calls.make(self.attempt, entry, arguments, call_id=call_id, at_most_s=at_most_s)
 
-    async def _record(self, step: str, content: str, told: Event, entry: ToolEntry | None) -> None:
+    def _workspace(self) -> Mapping[str, Json]:
+        """Where the run's own searches look: a model knows no workspace's name."""
+        workspace = self.attempt.scope.inputs.get("workspace")
+        return {"workspace": workspace} if isinstance(workspace, str) else {}
+
+    async def _record(self, step: str, content: Json, told: Event, entry: ToolEntry | None) -> None:
         """Record a result. One that cost something, or must not be had twice, is waited for until it is stored."""
         usage, journal = self._spent(), self.attempt.journal
         if usage.models or (entry is not None and not entry.idempotent):
