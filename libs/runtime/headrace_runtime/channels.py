@@ -33,6 +33,8 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # A name is asked again when a connection ends; gRPC would otherwise use up to half a minute old answers.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+    # It would widen each stream's window to what is fast, 4 MiB and more, and a reader who stops would have it full.
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
