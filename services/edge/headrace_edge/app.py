@@ -22,7 +22,7 @@ from headrace_edge.adapters.usage_client import ExecutorUsage
 from headrace_edge.adapters.workflows_client import ExecutorWorkflows
 from headrace_edge.draining import Drain
 from headrace_edge.edge import Edge
-from headrace_edge.limits import Rates, Streams, Work
+from headrace_edge.limits import KeyWork, Rates, Streams, Work
 from headrace_edge.middleware.admission import AdmissionMiddleware
 from headrace_edge.middleware.authentication import AuthenticationMiddleware
 from headrace_edge.middleware.requests import RequestMiddleware
@@ -179,7 +179,8 @@ def _guarded(app: ASGIApp, edge: Edge, keys: auth.Keys | None) -> ASGIApp:
     loopback = auth.Caller(
         "loopback", LOOPBACK_TENANT, frozenset(auth.Scope), settings.loopback_requests_per_minute, settings.max_streams
     )
-    known = AuthenticationMiddleware(app, keys=keys, loopback=loopback, rates=Rates())
+    of_a_key = settings.max_requests_per_key if keys else settings.max_requests
+    known = AuthenticationMiddleware(app, keys=keys, loopback=loopback, rates=Rates(), work=KeyWork(of_a_key))
     admitted = AdmissionMiddleware(
         known,
         work=Work(settings.max_requests),
