@@ -1,7 +1,9 @@
 """Keys, scopes, tenants and rates, as clients meet them."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support.edge_fakes import Suite, until
 
 A, B, READER = "key-of-tenant-a-000000", "key-of-tenant-b-000000", "key-of-a-reader-000000"
 
@@ -146,3 +148,28 @@ async def test_a_keyless_edge_serves_no_web_page_of_another_site() -> None:
             refused = await edge.client.get("/api/tasks", headers=headers)
             assert refused.status_code == 401
             assert "loopback" in refused.json()["detail"]
+
+
+async def test_a_key_that_has_its_requests_in_work_leaves_places_for_others(keys: Path) -> None:
+    async with edge_fakes.suite(api_keys_file=keys, max_requests=3, max_requests_per_key=2) as edge:
+        ask = partial(edge.client.post, "/api/conversation", json={"message": "x"}, headers=as_(A))
+        waiting = [asyncio.create_task(ask()) for _ in range(2)]
+        await until(lambda: edge.executor.waiters == 2)
+
+        refused = await edge.client.get("/api/tasks", headers=as_(A))
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert "2 requests in work" in refused.json()["detail"]
+        assert (await edge.client.get("/api/tasks", headers=as_(B))).status_code == 200
+
+        for run in edge.executor.runs.values():
+            await run.finish({"reply": "x"})
+        assert [(await one).status_code for one in waiting] == [200, 200]
+        assert (await edge.client.get("/api/tasks", headers=as_(A))).status_code == 200
+
+
+async def test_a_keys_open_streams_are_no_requests_in_work(keys: Path) -> None:
+    async with edge_fakes.suite(api_keys_file=keys, max_requests_per_key=1) as edge:
+        async with edge.client.stream("POST", "/api/conversation/stream", json={"message": "x"}, headers=as_(A)) as one:
+            assert one.status_code == 200
+            assert (await edge.client.get("/api/tasks", headers=as_(A))).status_code == 200

@@ -93,6 +93,17 @@ async def test_an_outage_longer_than_the_lease_stops_the_owner_and_the_run_goes_
     assert len(pipeline.executed) == len(set(pipeline.executed)) == 4
 
 
+async def test_an_executor_that_is_told_to_end_while_the_database_is_away_ends_in_order(postgres_url: str) -> None:
+    database = postgres_url.rpartition("/")[2]
+    admin = await asyncpg.connect(postgres_url.replace(database, "postgres"))
+    async with _closed(admin), executor(settings(postgres_url, statement_timeout_s=1), ScriptedPipeline()) as one:
+        await admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
+        await one.durable.drain()
+        assert not one.durable.lease.valid()
+        await admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
 @asynccontextmanager
 async def _closed(connection: Any) -> AsyncIterator[None]:
     try:

@@ -1,17 +1,19 @@
 """The schema and its upkeep: migrations, partitions, retention."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
 
 import asyncpg
 import pytest
+from headrace_executor.adapters.postgres import logs as logs_module
 from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.logs import LogStore
 from headrace_executor.adapters.postgres.schema import SCHEMA
 from headrace_executor.adapters.postgres.upkeep import UpkeepStore
 from headrace_executor.runs import ids
+from headrace_executor.runs.records import Chunk
 from headrace_postgres.pool import Pool, open_pool
 
 TODAY = datetime.now(UTC).date()
@@ -72,6 +74,24 @@ async def test_what_the_default_partition_took_moves_to_its_day(pool: Pool) -> N
     assert await _count(pool, "events_default") == 0
     assert await _count(pool, f"events_{ids.day_of(run_id):%Y%m%d}") == 1
     assert [chunk.events for chunk in await LogStore(pool).read(run_id, after=0, limit=5)] == [(b"{}",)]
+
+
+async def test_a_reader_is_given_no_more_than_its_bytes_at_once_and_all_in_the_end(pool: Pool) -> None:
+    run_id, logs = ids.new(), LogStore(pool)
+    sizes = [logs_module.READ_BYTES * 3, *([100_000] * 6), *([10] * 20)]
+    for seq, size in enumerate(sizes, 1):
+        await pool.execute(
+            "INSERT INTO events (run_id, first_seq, last_seq, final, data) VALUES ($1, $2, $2, $3, $4)",
+            run_id,
+            seq,
+            seq == len(sizes),
+            b"x" * size,
+        )
+    pages: list[Sequence[Chunk]] = []
+    while page := await logs.read(run_id, after=pages[-1][-1].last_seq if pages else 0, limit=16):
+        pages.append(page)
+    assert [chunk.last_seq for page in pages for chunk in page] == list(range(1, len(sizes) + 1))
+    assert [len(page) for page in pages] == [1, 3, 3, 16, 4]
 
 
 async def test_days_past_retention_are_dropped_and_the_default_partition_is_cleared(pool: Pool) -> None:

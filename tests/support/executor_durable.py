@@ -77,6 +77,8 @@ class Executor:
     usage: "pb_grpc.UsageServiceAsyncStub"
     workflows: "workflows_pb2_grpc.WorkflowServiceAsyncStub"
     pages: "pages_pb2_grpc.PageServiceAsyncStub"
+    target: str
+    """Where it answers gRPC."""
     stop: Callable[[], Awaitable[None]]
     """Ends it as kill -9 does: nothing more is written, nothing is given back."""
 
@@ -143,7 +145,8 @@ async def executor(
         service = serve.Service(endpoints=app.endpoints(config, durable, models, chats, budgets))
         server, _, port = await serve.start(service, "127.0.0.1:0")
         owned.push_async_callback(server.stop, 0)
-        channel = channels.open_channel(f"127.0.0.1:{port}")
+        target = f"127.0.0.1:{port}"
+        channel = channels.open_channel(target)
         stack.push_async_callback(channel.close)
 
         async def stop() -> None:
@@ -157,6 +160,7 @@ async def executor(
             pb_grpc.UsageServiceStub(channel),
             workflows_pb2_grpc.WorkflowServiceStub(channel),
             pages_pb2_grpc.PageServiceStub(channel),
+            target,
             stop,
         )
 

@@ -36,14 +36,15 @@ def obedient(request: ChatRequest) -> str:
 class Rag:
     """The service as a caller sees it, for one tenant."""
 
-    def __init__(self, channel: grpc.aio.Channel, tenant: str = "acme") -> None:
+    def __init__(self, channel: grpc.aio.Channel, tenant: str = "acme", *, target: str = "") -> None:
         self.stub = rag_pb2_grpc.RagServiceStub(channel)
         self.channel = channel
         self.tenant = tenant
+        self.target = target
 
     def of(self, tenant: str) -> "Rag":
         """The same service for another tenant."""
-        return Rag(self.channel, tenant)
+        return Rag(self.channel, tenant, target=self.target)
 
     async def ingest(
         self, document_id: str, text: str, *, workspace: str = "", title: str = "", timeout_s: float = 60
@@ -80,9 +81,10 @@ async def running(postgres_url: str, models: Models, **settings: Any) -> AsyncIt
     chosen = Settings(database_url=SecretStr(postgres_url), **settings)
     async with embeddings.open_embedder() as embedder, app.wired(chosen, models=models, embedder=embedder) as made:
         server, _, port = await serve.start(made, "127.0.0.1:0")
-        channel = channels.open_channel(f"127.0.0.1:{port}")
+        target = f"127.0.0.1:{port}"
+        channel = channels.open_channel(target)
         try:
-            yield Rag(channel)
+            yield Rag(channel, target=target)
         finally:
             await channel.close()
             await server.stop(None)

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s:]*:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
@@ -30,6 +31,8 @@ class ServiceSettings(BaseSettings):
 
 EXIT_CODE = 2
 """What a process ends with when its settings are wrong: starting it again would not help."""
+MAX_LINE = 500
+"""Characters of what is said about one variable."""
 
 
 class InvalidSettings(Exception):
@@ -62,10 +65,30 @@ S = TypeVar("S", bound=BaseSettings)
 def load(cls: type[S]) -> S:
     """Read `cls` from the environment, or end the process with one line for each wrong variable (exit code 2)."""
     try:
+        return read(cls)
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_CODE)
+
+
+def read(cls: type[S]) -> S:
+    """Read `cls` from the environment. Raises InvalidSettings, which has a line for each wrong variable and no secret."""
+    try:
         return cls()
     except ValidationError as error:
-        prefix = cls.model_config.get("env_prefix", "")
-        for fault in error.errors():
-            name = prefix + "__".join(str(part) for part in fault["loc"]).upper()
-            print(f"{name}: {fault['msg']} (got {fault.get('input')!r})"[:500], file=sys.stderr)
-        sys.exit(EXIT_CODE)
+        lines = [_line(cls, fault) for fault in error.errors(include_url=False)]
+    raise InvalidSettings("\n".join(lines))  # not from the error: that one quotes every value, secrets too
+
+
+def _line(cls: type[BaseSettings], fault: ErrorDetails) -> str:
+    place = fault["loc"]
+    name = cls.model_config.get("env_prefix", "") + ("__".join(map(str, place)).upper() or "*")
+    got = fault["input"]
+    # A fault of several variables, or of one that is absent, has all of them for its input.
+    field = cls.model_fields.get(str(place[0])) if place else None
+    shown = isinstance(got, str) and not (field and _secret(field.annotation))
+    return f"{name}: {fault['msg']}{f' (got {got!r})' if shown else ''}"[:MAX_LINE]
+
+
+def _secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_secret, get_args(annotation)))

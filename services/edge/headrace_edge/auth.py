@@ -100,8 +100,11 @@ def read_keys(path: Path, environ: Mapping[str, str], *, requests_per_minute: in
         first = error.errors(include_input=False)[0]
         raise KeysFileError(f"{path}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}") from error
     known: dict[bytes, Caller] = {}
+    tenants: dict[str, str] = {}
     for entry in entries:
         digest = _digest(path, entry, environ)
+        if tenants.setdefault(entry.name, entry.tenant) != entry.tenant:
+            raise KeysFileError(f"{path}: {entry.name} is the name of keys of two tenants, which would share its limits")
         if digest in known:
             raise KeysFileError(f"{path}: {entry.name} and {known[digest].name} have the same key")
         known[digest] = Caller(

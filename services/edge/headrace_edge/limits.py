@@ -1,7 +1,7 @@
-"""Limits that hold in this process: requests per key and minute, requests in work, open streams. Clocks are given."""
+"""Limits that hold in this process: requests per minute, requests in work, open streams; of each key and of all."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -60,6 +60,31 @@ class Work:
         """Give the place back."""
         self._count -= 1
         metrics.IN_FLIGHT.set(self._count)
+
+
+class KeyWork:
+    """Requests in work of each key, streams aside: one key's leave places for those of the others."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._by_key: Counter[str] = Counter()
+
+    def enter(self, caller: Caller) -> Callable[[], None]:
+        """Take a place; what is returned gives it back, once however often it is called. Raises Refused (429)."""
+        name, held = caller.name, True
+        if self._by_key[name] >= self._limit:
+            raise refuse("key_concurrency", 429, f"this key has {self._limit} requests in work", retry_after_s=1)
+        self._by_key[name] += 1
+
+        def leave() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._by_key[name] -= 1
+                if not self._by_key[name]:
+                    del self._by_key[name]
+
+        return leave
 
 
 class Stream(Protocol):

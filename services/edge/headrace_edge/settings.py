@@ -43,6 +43,8 @@ class Settings(ServiceSettings):
     """Open TCP connections; further ones are closed at once."""
     max_requests: Count = 1_000
     """Requests in work at once, open streams aside; more is 503."""
+    max_requests_per_key: Count = 500
+    """The same of one API key; more is 429."""
     max_streams: Count = 4_000
     """Open SSE streams of this process; more is 429."""
     max_streams_per_key: Count = 500

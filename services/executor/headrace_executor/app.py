@@ -11,6 +11,7 @@ from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
 from headrace_runtime import channels, serve
+from headrace_runtime.settings import read
 from headrace_tools.app import open_toolbox
 from headrace_tools.ports import NoTools, Toolbox
 
@@ -40,12 +41,15 @@ PACKAGE = "headrace.executor.v1"
 async def service(
     settings: Settings, *, models: ModelClient | None = None, pipeline: Pipeline | None = None
 ) -> AsyncIterator[serve.Service]:
-    """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own."""
+    """The executor, ready to be served. Tests and benchmarks may give a model client or a pipeline of their own.
+
+    Raises `InvalidSettings`, and `StoreAway` when the database does not answer at start.
+    """
     async with AsyncExitStack() as stack:
         toolbox = await stack.enter_async_context(open_toolbox(settings.tools_file, environment=os.environ))
         budgets, waits = None, None
         if models is None:
-            own = await stack.enter_async_context(model_parts(LlmSettings()))
+            own = await stack.enter_async_context(model_parts(read(LlmSettings)))
             models, budgets, waits = own.client, own.budgets, own.waits
         client = models
         parts = await _parts(settings, stack, client) if pipeline is None else None

@@ -47,6 +47,7 @@ def test_a_key_is_found_by_its_digest_or_from_its_variable(tmp_path: Path) -> No
         ("- {name: a, tenant: t, key_env: MISSING}", "MISSING"),
         ("- {name: a, tenant: t, key_env: SHORT}", "16 characters"),
         ("- {name: a, tenant: t, key_env: A}\n- {name: b, tenant: t, key_env: A}", "same key"),
+        ("- {name: a, tenant: t, key_env: A}\n- {name: a, tenant: u, key_env: A}", "a is the name of keys of two tenants"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_fault_and_no_key(tmp_path: Path, text: str, says: str) -> None:

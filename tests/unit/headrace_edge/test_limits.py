@@ -2,7 +2,7 @@
 
 import pytest
 from headrace_edge.auth import Caller, Scope
-from headrace_edge.limits import Rates, Streams, Work
+from headrace_edge.limits import KeyWork, Rates, Streams, Work
 from headrace_edge.problems import Refused
 
 
@@ -56,3 +56,17 @@ def test_streams_are_bounded_per_key_and_in_total() -> None:
         assert len(streams) == 2
     assert len(streams) == 0
     assert streams.opened() == ()
+
+
+def test_a_keys_requests_in_work_are_bounded_and_each_place_comes_back_once() -> None:
+    work = KeyWork(1)
+    leave = work.enter(caller("a"))
+    with pytest.raises(Refused, match="this key") as caught:
+        work.enter(caller("a"))
+    assert caught.value.problem.status == 429
+    work.enter(caller("b"))
+    leave()
+    leave()
+    work.enter(caller("a"))
+    with pytest.raises(Refused):
+        work.enter(caller("a"))

@@ -1,4 +1,4 @@
-"""Finds out who calls, and counts the call against the caller's rate. Routes say which scope they need."""
+"""Finds out who calls, and holds the caller to the key's limits. Routes say which scope they need."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headrace_edge import auth, metrics, problems
 from headrace_edge.auth import Caller
-from headrace_edge.limits import Rates
+from headrace_edge.limits import KeyWork, Rates
 from headrace_edge.middleware.requests import CALLER_KEY
 from headrace_edge.policy import Problem
 from headrace_edge.problems import Refused
+from headrace_edge.sse import LEAVE_KEY
 
 OPEN_PATHS = frozenset({"/api/health", "/api/health/live", "/api/health/ready", "/openapi.json", "/docs"})
 OPEN_FOLDER = "/docs/assets/"
@@ -34,12 +35,14 @@ class AuthenticationMiddleware:
         keys: auth.Keys | None,
         loopback: Caller,
         rates: Rates,
+        work: KeyWork,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._keys = keys
         self._loopback = loopback
         self._rates = rates
+        self._work = work
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,11 +53,23 @@ class AuthenticationMiddleware:
         try:
             caller = self._identify(scope)
             self._rates.admit(caller, now=self._clock())
+            leave = self._work.enter(caller)
         except Refused as error:
             await problems.response(error.problem, scope["path"])(scope, receive, send)
             return
         scope[CALLER_KEY] = caller
-        await self._app(scope, receive, send)
+        leave_all = scope.get(LEAVE_KEY)
+
+        def become_stream() -> None:
+            leave()
+            if leave_all is not None:
+                leave_all()
+
+        scope[LEAVE_KEY] = become_stream
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            leave()
 
     def _identify(self, scope: Scope) -> Caller:
         headers = Headers(scope=scope)

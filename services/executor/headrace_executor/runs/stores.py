@@ -69,10 +69,10 @@ class LogStore(Protocol):
         """Whose the run is and how far its log goes."""
 
     async def read(self, run_id: str, *, after: int, limit: int) -> Sequence[Chunk]:
-        """The next chunks that hold events after a number."""
+        """The next chunks that hold events after a number, at most `limit` and fewer of large ones; none at the end."""
 
     async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
-        """`read` for several runs at once, `limit` for each."""
+        """The next chunks of several runs at once, `limit` for each."""
 
     async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
         """The run's finished steps."""

@@ -147,7 +147,10 @@ class Worker:
         if left:
             log.info("handing_back", runs=len(left))
             await asyncio.wait(left, timeout=self._limits.unwind_s)
-        await self._lease.resign()
+        try:
+            await self._lease.resign()
+        except (StoreAway, StoreRefused) as error:
+            log.warning("not_resigned", error=str(error), effect="others take over when the lease has lapsed")
         self._hints.queued()
 
     async def abandon(self) -> None:

@@ -11,9 +11,14 @@ from headrace_executor.adapters.postgres.parts import ROW_BYTES
 from headrace_executor.model import RunState, StepRecord
 from headrace_executor.runs.records import Chunk, Head
 
-_READ = """
-SELECT run_id::text, first_seq, final, data FROM events
-WHERE run_id = $1 AND last_seq > $2 ORDER BY last_seq LIMIT $3
+READ_BYTES = 256 * 1024
+"""The chunk that reaches this size is the last that one reader is given at once: there are thousands, and slow ones."""
+
+_READ = f"""
+SELECT run_id::text, first_seq, final, data FROM (
+    SELECT *, sum(octet_length(data)) OVER (ORDER BY last_seq) - octet_length(data) AS before
+    FROM (SELECT * FROM events WHERE run_id = $1 AND last_seq > $2 ORDER BY last_seq LIMIT $3) next
+) e WHERE before < {READ_BYTES} ORDER BY last_seq
 """
 _READ_MANY = """
 SELECT w.run_id::text, e.first_seq, e.final, e.data
@@ -49,11 +54,11 @@ class LogStore:
         return Head(row["tenant_id"], RunState(row["state"]), row["last_seq"]) if row else None
 
     async def read(self, run_id: str, *, after: int, limit: int) -> Sequence[Chunk]:
-        """The next chunks that hold events after a number; the first may begin before it."""
+        """The next chunks that hold events after a number, fewer of large ones; the first may begin before it."""
         return [_chunk(row) for row in await self._pool.fetch(_READ, run_id, after, limit)]
 
     async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
-        """`read` for several runs at once, `limit` for each."""
+        """The next chunks of several runs at once, `limit` for each."""
         found = await self._pool.fetch(_READ_MANY, list(after), list(after.values()), limit)
         return [_chunk(row) for row in found]
 
