@@ -19,6 +19,12 @@ class Drafter(Protocol):
     def context_tokens(self, model: str = "") -> int:
         """How many tokens a prompt and its answer may have together. Raises `headrace_llm.errors.UnknownModel`."""
 
+    def answer_tokens(self, model: str) -> int:
+        """How many tokens a model's answer may have in a run; "" is the default one, not the planner's.
+
+        Raises `headrace_llm.errors.UnknownModel`.
+        """
+
     async def draft(
         self,
         messages: Sequence[Message],

@@ -8,9 +8,10 @@ import structlog
 from headrace_blueprint import tools, validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint
 from headrace_blueprint.tools import Tool
+from headrace_llm.errors import UnknownModel
 from headrace_llm.usage import Usage
 
-from headrace_planner import metrics, policy, reuse, toolbox
+from headrace_planner import metrics, policy, quizzes, reuse, toolbox
 from headrace_planner.drafting import Drafting, Limits
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
@@ -69,8 +70,15 @@ class Planner:
         return started + (timeout if budget_s is None else min(timeout, budget_s - RESERVE_S))
 
     def _builtin(self, request: Request, origin: Origin, warnings: tuple[str, ...], usage: Usage) -> Plan:
-        document = self._library.blueprints[policy.builtin_name(request)]
-        return Plan(policy.fitted(document, request), origin, warnings, usage)
+        answer_tokens = self._answer_tokens(request.model)
+        document = self._library.blueprints[policy.builtin_name(request, answer_tokens=answer_tokens)]
+        return Plan(policy.fitted(document, request, answer_tokens=answer_tokens), origin, warnings, usage)
+
+    def _answer_tokens(self, model: str) -> int:
+        try:
+            return self._drafter.answer_tokens(model)
+        except UnknownModel:
+            return quizzes.WHOLE_TOKENS  # whoever runs the plan says which models there are
 
     async def _kept_or_made(self, request: Request, known: tuple[Tool, ...], deadline: float) -> Plan:
         if self._reuse is None:

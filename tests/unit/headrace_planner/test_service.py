@@ -250,7 +250,8 @@ async def test_the_words_of_the_user_never_become_part_of_a_blueprint(intent: In
     made = await plan(ScriptedModels(otherwise="no plan"), intent=intent, message=EVIL, workspace="w")
     assert "Ignore that" not in text(made.blueprint)
     prompts = [node["prompt"] for node in made.blueprint["nodes"] if node["kind"] == "compose"]
-    nodes = {name: {"output": {"text": "PASSAGES"}} for name in ("passages", "overview", "details")}
+    nodes: dict[str, Any] = {name: {"output": {"text": "PASSAGES"}} for name in ("passages", "overview", "details")}
+    nodes["parts"] = {"output": [{"count": 1, "text": "PASSAGES"}]}
     scope = {"inputs": {"message": EVIL, "history": "", "workspace": "w", "questions": 5}, "nodes": nodes}
     assert all(EVIL in references.resolve(prompt, scope) for prompt in prompts)
 

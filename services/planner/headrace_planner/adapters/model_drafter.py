@@ -33,6 +33,11 @@ class ModelDrafter:
         """Of a registry's model, the planner unless another is named. Raises `UnknownModel`."""
         return self._models.registry.resolve(model, role="planner").context_tokens
 
+    def answer_tokens(self, model: str) -> int:
+        """See `ports.Drafter`: at most half of what the model reads, since its question needs room too."""
+        entry = self._models.registry.resolve(model)
+        return min(entry.max_output_tokens, entry.context_tokens // 2)
+
     async def draft(
         self,
         messages: Sequence[Message],
