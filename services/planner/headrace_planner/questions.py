@@ -27,6 +27,9 @@ MAX_ARGUMENTS = 12
 MAX_ENTITY_CHARS = 60
 """How much of an entity's name in the message a model is told."""
 
+NO_ANSWER = "(no answer)"
+"""What stands for an empty draft: some providers refuse a message without content."""
+
 
 def brief(library: Library, tools: Sequence[Tool], language: Language) -> Brief:
     """What the model is told, whatever the request says."""
@@ -51,7 +54,7 @@ def first(brief_: Brief, request: Request, *, context_tokens: int, max_tokens: i
 def again(question: Sequence[Message], draft: str, faults: Sequence[Fault], *, prompt: str) -> tuple[Message, ...]:
     """The question with the last draft and what is wrong with it; earlier drafts are left out."""
     wrong = prompt.replace("{faults}", policy.shown(faults))
-    return (*question, Message("assistant", draft), Message("user", wrong))
+    return (*question, Message("assistant", draft or NO_ANSWER), Message("user", wrong))
 
 
 def _tool(tool: Tool) -> str:

@@ -22,6 +22,9 @@ from headrace_planner.reuse import Reuse
 RESERVE_S = 1.0
 """Of the caller's deadline, kept for the template and the way back."""
 
+MAX_FAULT_CHARS = 300
+"""How much of a draft's fault a warning shows."""
+
 log = structlog.get_logger()
 
 
@@ -108,10 +111,9 @@ class Planner:
             return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
         if blueprint is None:
             log.info("draft_given_up", repairs=drafting.repairs)
-            warnings = (
-                *warnings,
-                f"this is the template plan: the model's is not valid after {_repairs(drafting.repairs)}",
-            )
+            wrong = policy.shown(drafting.faults[:1]).removeprefix("- ")[:MAX_FAULT_CHARS]
+            after = f"the model's is not valid after {_repairs(drafting.repairs)}: {wrong}"
+            warnings = (*warnings, f"this is the template plan: {after}")
             return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
         if drafting.repairs:
             warnings = (*warnings, f"the model's plan needed {_repairs(drafting.repairs)}")

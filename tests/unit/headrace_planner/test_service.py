@@ -108,7 +108,7 @@ async def test_an_answer_that_does_not_fit_the_schema_is_repaired_and_counted() 
     made = await plan(models)
     assert made.origin is Origin.REPAIRED
     assert made.usage.total.llm_calls == 2
-    assert "- /name: 'name' is a required property" in models.requests[1].messages[-1].content
+    assert "- /nodes: there is no list of nodes" in models.requests[1].messages[-1].content
 
 
 @pytest.mark.parametrize("answer", ["no JSON at all", "[]", "{}", "[" * 2_000, text({"name": "x", "nodes": 3})])
