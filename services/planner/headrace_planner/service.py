@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
-from headrace_blueprint import tools, validation
+from headrace_blueprint import validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint
 from headrace_blueprint.tools import Tool
 from headrace_llm.errors import UnknownModel
@@ -60,13 +60,13 @@ class Planner:
         metrics.SECONDS.labels(plan.origin.value).observe(self._clock() - started)
         return plan
 
-    def faults(self, data: bytes) -> Sequence[Fault]:
-        """Everything that is wrong with a blueprint."""
+    def faults(self, data: bytes, specs: Sequence[Tool] = ()) -> Sequence[Fault]:
+        """Everything that is wrong with a blueprint that may call the built-in tools and these."""
         try:
             document = validation.loads(data)
         except InvalidBlueprint as error:
             return error.faults
-        return validation.validate(document, tools=tools.SCHEMAS, kinds=RUNNABLE)
+        return validation.validate(document, tools=toolbox.schemas((*specs, *toolbox.BUILTIN)), kinds=RUNNABLE)
 
     def _deadline(self, started: float, budget_s: float | None) -> float:
         timeout = self._limits.plan_timeout_s
