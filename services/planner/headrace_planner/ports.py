@@ -13,8 +13,8 @@ class Drafter(Protocol):
     """A model that writes plans and changes."""
 
     @property
-    def name(self) -> str:
-        """The registry's model that is asked unless another is named."""
+    def identity(self) -> str:
+        """Of the model that is asked unless another is named: another one, or one that reads more, writes other plans."""
 
     def context_tokens(self, model: str = "") -> int:
         """How many tokens a prompt and its answer may have together. Raises `headrace_llm.errors.UnknownModel`."""

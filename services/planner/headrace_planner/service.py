@@ -86,7 +86,7 @@ class Planner:
     async def _kept_or_made(self, request: Request, known: tuple[Tool, ...], deadline: float) -> Plan:
         if self._reuse is None:
             return await self._by_model(request, known, deadline)
-        key = reuse.key(request, known, planner=self._drafter.name, prompts=self._library.digest)
+        key = reuse.key(request, known, planner=self._drafter.identity, prompts=self._library.digest)
         kept = await self._reuse.find(key)
         if kept is not None:
             # Tools of the same name and schema are part of the key; what else a plan needs may have changed meanwhile.
