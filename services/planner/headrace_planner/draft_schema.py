@@ -19,6 +19,7 @@ FULL_CONTEXT_TOKENS = 8_192
 """A model with so much context gets the full language."""
 MAX_STRING = 200
 """Longest string of a tool's argument in a draft. A grammar's size grows with it."""
+LEAST_REFERENCE = len("${inputs.a}")
 MAX_ITEMS = 20
 """Longest list of a tool's argument in a draft."""
 MAX_TYPED = 60
@@ -38,6 +39,10 @@ Schema = dict[str, Any]
 _ID: Schema = {"type": "string", "pattern": f"^{_NAME}$"}
 _IDS: Schema = {"type": "array", "items": _ID, "maxItems": 6}
 _OPTIONAL: Schema = {"const": "continue"}
+_REFERENCE: Schema = {"type": "string", "pattern": REFERENCE}
+_LIST: Schema = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
+_DEFS: Mapping[str, Schema] = {"id": _ID, "ref": _REFERENCE, "list": _LIST}
+"""What each node would repeat. A draft's schema is most of what its question costs where it is put into words."""
 
 
 class Language(StrEnum):
@@ -71,7 +76,8 @@ def schema(language: Language, tools: Sequence[Tool]) -> Schema:
     """A draft's schema, with a kind of data node for each tool, so that a grammar holds the arguments too."""
     kinds = [one for kind in _kinds(language, tools).values() for one in kind.values()]
     nodes = {"type": "array", "minItems": 1, "maxItems": language.most_nodes, "items": {"anyOf": kinds}}
-    return _object({"name": _text(60), "nodes": nodes}, ("name", "nodes"))
+    whole = _object({"name": _text(60), "nodes": nodes}, ("name", "nodes"))
+    return {**_named(whole), "$defs": _DEFS}
 
 
 def faults(draft: Any, language: Language, tools: Sequence[Tool]) -> list[Fault]:
@@ -95,7 +101,7 @@ def arguments(tool: Tool) -> Schema:
     """
     if _values(tool.input_schema) > MAX_TYPED:
         return {"type": "object"}
-    typed = _typed_object(tool.input_schema, {"type": "string", "pattern": REFERENCE}, 0)
+    typed = _typed_object(tool.input_schema, _REFERENCE, 0)
     return typed if typed is not None else {"type": "object"}
 
 
@@ -146,14 +152,12 @@ def _data(tool: Tool, full: bool) -> Schema:
 
 
 def _map_compose() -> Schema:
-    over = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
-    return _node("map", {"title": _text(60), "over": over, "prompt": _text(600)})
+    return _node("map", {"title": _text(60), "over": _LIST, "prompt": _text(600)})
 
 
 def _map_data(tools: Sequence[Tool]) -> Schema:
     """One kind for all tools, its arguments checked afterwards: twice as many kinds would be twice the grammar."""
-    over = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
-    return _node("map", {"over": over, "tool": {"enum": [tool.name for tool in tools]}, "args": {"type": "object"}})
+    return _node("map", {"over": _LIST, "tool": {"enum": [tool.name for tool in tools]}, "args": {"type": "object"}})
 
 
 def _branch() -> Schema:
@@ -186,8 +190,11 @@ def _typed(one: Any, reference: Schema, depth: int) -> Schema | None:
     match _kind(one):
         case "string":
             longest = min(one.get("maxLength", MAX_STRING), MAX_STRING)
-            text = {"type": "string", "minLength": min(one.get("minLength", 0), longest), "maxLength": longest}
-            return {"anyOf": [text, reference]}
+            text = {"type": "string", "maxLength": longest}
+            if least := min(one.get("minLength", 0), longest):
+                text["minLength"] = least
+            # A reference is a text too, and no longer than the longest.
+            return text if longest == MAX_STRING and least <= LEAST_REFERENCE else {"anyOf": [text, reference]}
         case "integer" | "number" | "boolean" as kind:
             bounds = {
                 key: one[key] for key in ("minimum", "maximum") if kind == "integer" and isinstance(one.get(key), int)
@@ -195,7 +202,8 @@ def _typed(one: Any, reference: Schema, depth: int) -> Schema | None:
             return {"anyOf": [{"type": kind, **bounds}, reference]}
         case "array":
             items = _typed(one.get("items"), reference, depth + 1)
-            length = {"minItems": one.get("minItems", 0), "maxItems": min(one.get("maxItems", MAX_ITEMS), MAX_ITEMS)}
+            length = {"maxItems": min(one.get("maxItems", MAX_ITEMS), MAX_ITEMS)}
+            length |= {"minItems": one["minItems"]} if one.get("minItems") else {}
             return None if items is None else {"anyOf": [{"type": "array", "items": items, **length}, reference]}
         case "object":
             return _typed_object(one, reference, depth)
@@ -218,6 +226,16 @@ def _kind(one: Mapping[str, Any]) -> Any:
     """A schema's type; of several the first that is not null."""
     kind = one.get("type")
     return next((each for each in kind if each != "null"), None) if isinstance(kind, list) else kind
+
+
+def _named(value: Any) -> Any:
+    """A schema with `$ref` for what `_DEFS` has."""
+    for name, one in _DEFS.items():
+        if value == one:
+            return {"$ref": f"#/$defs/{name}"}
+    if isinstance(value, Mapping):
+        return {key: _named(one) for key, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value
 
 
 def _values(value: Any) -> int:
