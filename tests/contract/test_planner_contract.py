@@ -132,6 +132,20 @@ GRADES = planner_pb2.ToolSpec(
     description="Marks of a class.",
     input_schema=b'{"type":"object","properties":{"id":{"type":"integer"}},"required":["id"]}',
 )
+
+
+async def test_validation_knows_the_callers_tools(stub: planner_pb2_grpc.PlannerServiceAsyncStub) -> None:
+    call = {"id": "marks", "kind": "data", "tool": "school.grades", "args": {"id": "three"}}
+    data = orjson.dumps({"version": 1, "name": "x", "nodes": [call], "output": "${nodes.marks.output}"})
+    request = planner_pb2.ValidateRequest(blueprint=data, tool_specs=[GRADES])
+    found = (await channels.unary(stub.Validate, request, timeout_s=TIMEOUT_S)).faults
+    assert [fault.pointer for fault in found] == ["/nodes/0/args/id"]
+    assert [fault.pointer for fault in await faults(stub, data)] == ["/nodes/0/tool"]
+    nameless = planner_pb2.ValidateRequest(blueprint=data, tool_specs=[planner_pb2.ToolSpec()])
+    with pytest.raises(errors.InvalidArgument, match=r"tool_specs\[0\].name"):
+        await channels.unary(stub.Validate, nameless, timeout_s=TIMEOUT_S)
+
+
 REPORT = {
     "name": "Report",
     "nodes": [

@@ -131,6 +131,7 @@ class ConversationAnswer(Answer):
     interrupts: list[dict[str, Any]] = Field(
         default_factory=list, description="What it asks back: `id`, `message`, `responseSchema`; answer with `resume`."
     )
+    warnings: list[str] = Field(default_factory=list, description="What the plan, or a quiz, does not have as asked.")
     usage: Usage
     timings: dict[str, float]
 

@@ -87,6 +87,12 @@ def encode_plan(plan: Plan) -> planner_pb2.PlanResponse:
     )
 
 
+def decode_validate(request: planner_pb2.ValidateRequest) -> tuple[bytes, Sequence[Tool]]:
+    """A blueprint that is not read yet, and the tools that it may call. Raises `InvalidArgument` with every violation."""
+    _refuse(list(_specs(request.tool_specs)))
+    return request.blueprint, _tools(request.tool_specs)[0]
+
+
 def decode_patch(request: planner_pb2.PatchRequest) -> PatchRequest:
     """Check a request for a change. Raises `InvalidArgument` with every violation.
 

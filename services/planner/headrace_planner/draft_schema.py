@@ -4,22 +4,30 @@ Two languages: the compact one has retrieve, compose, compute and data nodes; th
 nodes be optional. Models with little context get the compact one: each further kind is one more to go wrong with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from headrace_blueprint import schemas
+from headrace_blueprint.faults import Fault, pointer
+from headrace_blueprint.shapes import nearest
 from headrace_blueprint.tools import Tool
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 FULL_CONTEXT_TOKENS = 8_192
 """A model with so much context gets the full language."""
 MAX_STRING = 200
 """Longest string of a tool's argument in a draft. A grammar's size grows with it."""
+LEAST_REFERENCE = len("${inputs.a}")
 MAX_ITEMS = 20
 """Longest list of a tool's argument in a draft."""
 MAX_TYPED = 60
 """A tool whose schema has more values than this is not written into the grammar: its arguments are checked afterwards."""
 MAX_TYPED_DEPTH = 4
+MAX_SHOWN = 64
+"""How much of a wrong name a fault shows."""
+MAX_MESSAGE = 200
 
 _NAME = r"[a-z][a-z0-9_]{0,19}"
 _STEPS = r"(\.[A-Za-z_][A-Za-z0-9_]{0,29}|\[[0-9]{1,3}\]){0,4}"
@@ -31,6 +39,10 @@ Schema = dict[str, Any]
 _ID: Schema = {"type": "string", "pattern": f"^{_NAME}$"}
 _IDS: Schema = {"type": "array", "items": _ID, "maxItems": 6}
 _OPTIONAL: Schema = {"const": "continue"}
+_REFERENCE: Schema = {"type": "string", "pattern": REFERENCE}
+_LIST: Schema = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
+_DEFS: Mapping[str, Schema] = {"id": _ID, "ref": _REFERENCE, "list": _LIST}
+"""What each node would repeat. A draft's schema is most of what its question costs where it is put into words."""
 
 
 class Language(StrEnum):
@@ -62,13 +74,24 @@ class Language(StrEnum):
 
 def schema(language: Language, tools: Sequence[Tool]) -> Schema:
     """A draft's schema, with a kind of data node for each tool, so that a grammar holds the arguments too."""
-    full = language is Language.FULL
-    kinds = [_retrieve(full), _compose(full), _node("compute", {"expr": _text(200)})]
-    kinds += [_data(tool, full) for tool in tools]
-    if full:
-        kinds += [_map_compose(), _branch(), *([_map_data(tools)] if tools else [])]
+    kinds = [one for kind in _kinds(language, tools).values() for one in kind.values()]
     nodes = {"type": "array", "minItems": 1, "maxItems": language.most_nodes, "items": {"anyOf": kinds}}
-    return _object({"name": _text(60), "nodes": nodes}, ("name", "nodes"))
+    whole = _object({"name": _text(60), "nodes": nodes}, ("name", "nodes"))
+    return {**_named(whole), "$defs": _DEFS}
+
+
+def faults(draft: Any, language: Language, tools: Sequence[Tool]) -> list[Fault]:
+    """Why a draft does not fit its schema, each node held against its own kind, which says more than all kinds."""
+    if not isinstance(draft, Mapping):
+        return [Fault("", "the answer is no JSON object", "")]
+    nodes = draft.get("nodes")
+    if not isinstance(nodes, list) or not nodes:
+        return [Fault("/nodes", "there is no list of nodes", 'write {"name": …, "nodes": [{"id": …, "kind": …}, …]}')]
+    if len(nodes) > language.most_nodes:
+        hint = "leave out, or join, those that matter least"
+        return [Fault("/nodes", f"there are {len(nodes)} nodes, at most {language.most_nodes} are taken", hint)]
+    kinds = _kinds(language, tools)
+    return [fault for at, node in enumerate(nodes) for fault in _node_faults(f"/nodes/{at}", node, kinds)]
 
 
 def arguments(tool: Tool) -> Schema:
@@ -78,8 +101,39 @@ def arguments(tool: Tool) -> Schema:
     """
     if _values(tool.input_schema) > MAX_TYPED:
         return {"type": "object"}
-    typed = _typed_object(tool.input_schema, {"type": "string", "pattern": REFERENCE}, 0)
+    typed = _typed_object(tool.input_schema, _REFERENCE, 0)
     return typed if typed is not None else {"type": "object"}
+
+
+def _kinds(language: Language, tools: Sequence[Tool]) -> Mapping[str, Mapping[str, Schema]]:
+    """The schemas of nodes by their kinds; of a kind with several, by what tells them apart."""
+    full = language is Language.FULL
+    kinds: dict[str, dict[str, Schema]] = {
+        "retrieve": {"": _retrieve(full)},
+        "compose": {"": _compose(full)},
+        "compute": {"": _node("compute", {"expr": _text(200)})},
+        "data": {tool.name: _data(tool, full) for tool in tools},
+    }
+    if full:
+        kinds["map"] = {"": _map_compose()} | ({"tool": _map_data(tools)} if tools else {})
+        kinds["branch"] = {"": _branch()}
+    return kinds
+
+
+def _node_faults(at: str, node: Any, kinds: Mapping[str, Mapping[str, Schema]]) -> Iterator[Fault]:
+    if not isinstance(node, Mapping):
+        yield Fault(at, "a node is a JSON object", "")
+        return
+    kind, tool = str(node.get("kind", ""))[:MAX_SHOWN], str(node.get("tool", ""))[:MAX_SHOWN]
+    if kind not in kinds:
+        yield Fault(f"{at}/kind", f"there is no kind {kind!r}", nearest(kind, kinds))
+    elif kind == "data" and tool not in kinds["data"]:
+        yield Fault(f"{at}/tool", f"there is no tool {tool!r}", nearest(tool, kinds["data"]))
+    else:
+        which = tool if kind == "data" else "tool" if "tool" in node and "tool" in kinds[kind] else ""
+        for error in Draft202012Validator(kinds[kind][which]).iter_errors(node):
+            worst = best_match([error]) or error
+            yield Fault(at + pointer(list(worst.absolute_path)), worst.message[:MAX_MESSAGE], "")
 
 
 def _retrieve(full: bool) -> Schema:
@@ -98,14 +152,12 @@ def _data(tool: Tool, full: bool) -> Schema:
 
 
 def _map_compose() -> Schema:
-    over = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
-    return _node("map", {"title": _text(60), "over": over, "prompt": _text(600)})
+    return _node("map", {"title": _text(60), "over": _LIST, "prompt": _text(600)})
 
 
 def _map_data(tools: Sequence[Tool]) -> Schema:
     """One kind for all tools, its arguments checked afterwards: twice as many kinds would be twice the grammar."""
-    over = {"type": "string", "pattern": f"^{NODE_REFERENCE}$"}
-    return _node("map", {"over": over, "tool": {"enum": [tool.name for tool in tools]}, "args": {"type": "object"}})
+    return _node("map", {"over": _LIST, "tool": {"enum": [tool.name for tool in tools]}, "args": {"type": "object"}})
 
 
 def _branch() -> Schema:
@@ -138,8 +190,11 @@ def _typed(one: Any, reference: Schema, depth: int) -> Schema | None:
     match _kind(one):
         case "string":
             longest = min(one.get("maxLength", MAX_STRING), MAX_STRING)
-            text = {"type": "string", "minLength": min(one.get("minLength", 0), longest), "maxLength": longest}
-            return {"anyOf": [text, reference]}
+            text = {"type": "string", "maxLength": longest}
+            if least := min(one.get("minLength", 0), longest):
+                text["minLength"] = least
+            # A reference is a text too, and no longer than the longest.
+            return text if longest == MAX_STRING and least <= LEAST_REFERENCE else {"anyOf": [text, reference]}
         case "integer" | "number" | "boolean" as kind:
             bounds = {
                 key: one[key] for key in ("minimum", "maximum") if kind == "integer" and isinstance(one.get(key), int)
@@ -147,7 +202,8 @@ def _typed(one: Any, reference: Schema, depth: int) -> Schema | None:
             return {"anyOf": [{"type": kind, **bounds}, reference]}
         case "array":
             items = _typed(one.get("items"), reference, depth + 1)
-            length = {"minItems": one.get("minItems", 0), "maxItems": min(one.get("maxItems", MAX_ITEMS), MAX_ITEMS)}
+            length = {"maxItems": min(one.get("maxItems", MAX_ITEMS), MAX_ITEMS)}
+            length |= {"minItems": one["minItems"]} if one.get("minItems") else {}
             return None if items is None else {"anyOf": [{"type": "array", "items": items, **length}, reference]}
         case "object":
             return _typed_object(one, reference, depth)
@@ -170,6 +226,16 @@ def _kind(one: Mapping[str, Any]) -> Any:
     """A schema's type; of several the first that is not null."""
     kind = one.get("type")
     return next((each for each in kind if each != "null"), None) if isinstance(kind, list) else kind
+
+
+def _named(value: Any) -> Any:
+    """A schema with `$ref` for what `_DEFS` has."""
+    for name, one in _DEFS.items():
+        if value == one:
+            return {"$ref": f"#/$defs/{name}"}
+    if isinstance(value, Mapping):
+        return {key: _named(one) for key, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value
 
 
 def _values(value: Any) -> int:

@@ -10,7 +10,7 @@ from headrace_blueprint.tools import Tool
 from headrace_llm.client import Message
 from headrace_llm.usage import Usage
 
-from headrace_planner import drafts, metrics, policy, questions, toolbox
+from headrace_planner import draft_schema, drafts, metrics, policy, questions, reading, toolbox
 from headrace_planner.draft_schema import Language
 from headrace_planner.drafts import Blueprint
 from headrace_planner.errors import DraftFailed
@@ -42,6 +42,8 @@ class Drafting:
         self._clock = clock
         self.usage = Usage()
         self.repairs = 0
+        self.faults: Sequence[Fault] = ()
+        """Of the last draft."""
 
     async def run(self, tools: tuple[Tool, ...], *, deadline: float) -> Blueprint | None:
         """A valid blueprint that uses only some of `tools`; None when the repairs did not help. Raises `DraftFailed`."""
@@ -52,10 +54,11 @@ class Drafting:
         brief = questions.brief(self._library, tools, language)
         max_tokens = min(limits.max_draft_tokens, language.most_tokens)
         question = messages = questions.first(brief, self._request, context_tokens=context_tokens, max_tokens=max_tokens)
-        last = ""
+        last: str | None = None
         while True:
             draft = await self._ask(messages, brief, max_tokens, deadline)
-            written, blueprint, faults = self._checked(draft, tools)
+            written, blueprint, faults = self._checked(draft, tools, language)
+            self.faults = faults
             step = policy.next_step(
                 faults=faults,
                 repeated=written == last,
@@ -89,15 +92,18 @@ class Drafting:
         self.usage += draft.usage
         return draft
 
-    def _checked(self, draft: Draft, tools: tuple[Tool, ...]) -> tuple[str, Blueprint, Sequence[Fault]]:
+    def _checked(self, draft: Draft, tools: tuple[Tool, ...], language: Language) -> tuple[str, Blueprint, Sequence[Fault]]:
         """The draft as the model is shown it again, the whole blueprint, and its faults."""
-        if draft.document is None:
-            return draft.text, {}, draft.faults
-        tidy = drafts.tidied(draft.document)
-        written = orjson.dumps(tidy).decode()
+        found, faults = (draft.document, ()) if draft.document is not None else reading.document(draft.text)
+        if found is None:
+            return draft.text, {}, faults
+        meant = reading.draft(found)
+        if faults := draft_schema.faults(meant, language, tools):
+            return orjson.dumps(meant).decode(), {}, faults
+        tidy = drafts.tidied(meant)
         made = drafts.blueprint(tidy, self._library.blueprints["build"], self._request.entities)
         blueprint = policy.fitted(made, self._request)
         faults = drafts.faults(tidy, self._request.entities) or validation.validate(
             blueprint, tools=toolbox.schemas(tools), kinds=RUNNABLE
         )
-        return written, blueprint, faults
+        return orjson.dumps(tidy).decode(), blueprint, faults

@@ -12,7 +12,7 @@ from typing import Any
 from headrace_blueprint import references
 from headrace_blueprint.faults import Fault
 
-from headrace_planner import counts
+from headrace_planner import quizzes
 from headrace_planner.drafts import Blueprint
 from headrace_planner.model import Intent, Request
 
@@ -20,9 +20,6 @@ MAX_SOURCE_CHARS = 500
 """How much of the sources' titles goes into a query."""
 MAX_FAULTS_SHOWN = 8
 """Faults that a model is shown at once: small models lose themselves in long lists."""
-QUIZ_TOKENS = 256
-QUESTION_TOKENS = 192
-"""Tokens that a question with its options and explanation takes at most, in any language."""
 LEAST_S = 1.0
 """With less time than this no model is asked."""
 
@@ -52,10 +49,11 @@ def is_planned_by_model(intent: Intent) -> bool:
     return intent in (Intent.BUILD, Intent.PATCH)
 
 
-def builtin_name(request: Request, tools: Sequence[str] = ()) -> str:
+def builtin_name(request: Request, tools: Sequence[str] = (), *, answer_tokens: int = quizzes.WHOLE_TOKENS) -> str:
     """The built-in blueprint for a request; for those that a model plans, their template.
 
-    `tools` are what the answering model of a chat or qa may call.
+    `tools` are what the answering model of a chat or qa may call; `answer_tokens` is the longest answer of the model that
+    writes.
     """
     documents = bool(request.workspace or request.sources)
     match request.intent:
@@ -64,15 +62,23 @@ def builtin_name(request: Request, tools: Sequence[str] = ()) -> str:
         case Intent.QA:
             return ("qa_followup" if request.history else "qa") + ("_tools" if tools else "")
         case Intent.QUIZ:
-            return "quiz_passages" if documents else "quiz"
+            base = "quiz_passages" if documents else "quiz"
+            return quizzes.name(base, request.message, answer_tokens=answer_tokens)
         case Intent.BUILD | Intent.PATCH:
             return "build_passages" if documents else "build"
 
 
-def fitted(document: Mapping[str, Any], request: Request, tools: Sequence[str] = ()) -> Blueprint:
+def fitted(
+    document: Mapping[str, Any],
+    request: Request,
+    tools: Sequence[str] = (),
+    *,
+    answer_tokens: int = quizzes.WHOLE_TOKENS,
+) -> Blueprint:
     """A blueprint with the request's model in its compose nodes, and its workspace and sources in its searches.
 
-    The compose nodes' models may call `tools`. A quiz for a message that names a number of questions has exactly so many.
+    The compose nodes' models may call `tools`. A quiz is fitted to what its model writes in one answer, and to the number of
+    questions that the message names.
     """
     made: Blueprint = copy.deepcopy(dict(document))
     for node in _simple(made["nodes"]):
@@ -85,9 +91,8 @@ def fitted(document: Mapping[str, Any], request: Request, tools: Sequence[str] =
             if request.sources:
                 titles = ", ".join(request.sources)[:MAX_SOURCE_CHARS]
                 node["query"] = f"{node['query']} ({references.literal(titles)})"
-    wanted = counts.questions(request.message) if request.intent is Intent.QUIZ else None
-    if wanted is not None:
-        _bound_quiz(made, wanted)
+    if request.intent is Intent.QUIZ:
+        quizzes.fit(made, request.message, answer_tokens=answer_tokens)
     return made
 
 
@@ -97,15 +102,6 @@ def shown(faults: Sequence[Fault]) -> str:
     if len(faults) > MAX_FAULTS_SHOWN:
         lines.append(f"- and {len(faults) - MAX_FAULTS_SHOWN} more")
     return "\n".join(lines)
-
-
-def _bound_quiz(made: Blueprint, questions: int) -> None:
-    """A compose node's schema cannot read inputs; where the number is known it is written into both."""
-    made["inputs"]["properties"]["questions"] |= {"maximum": questions, "default": questions}
-    for node in made["nodes"]:
-        if node["kind"] == "compose":
-            node["schema"]["properties"]["questions"] |= {"minItems": questions, "maxItems": questions}
-            node["max_tokens"] = min(node["max_tokens"], QUIZ_TOKENS + questions * QUESTION_TOKENS)
 
 
 def _simple(nodes: Sequence[Blueprint]) -> Iterator[Blueprint]:

@@ -13,11 +13,17 @@ class Drafter(Protocol):
     """A model that writes plans and changes."""
 
     @property
-    def name(self) -> str:
-        """The registry's model that is asked unless another is named."""
+    def identity(self) -> str:
+        """Of the model that is asked unless another is named: another one, or one that reads more, writes other plans."""
 
     def context_tokens(self, model: str = "") -> int:
         """How many tokens a prompt and its answer may have together. Raises `headrace_llm.errors.UnknownModel`."""
+
+    def answer_tokens(self, model: str) -> int:
+        """How many tokens a model's answer may have in a run; "" is the default one, not the planner's.
+
+        Raises `headrace_llm.errors.UnknownModel`.
+        """
 
     async def draft(
         self,

@@ -10,7 +10,7 @@ from headrace_llm.client import Message
 from headrace_planner import draft_schema, policy
 from headrace_planner.draft_schema import Language
 from headrace_planner.library import Library
-from headrace_planner.model import Brief, Request
+from headrace_planner.model import Brief, Request, Turn
 
 CHARS_PER_TOKEN = 2
 """A careful guess over languages: English has four, Chinese one or two."""
@@ -27,6 +27,9 @@ MAX_ARGUMENTS = 12
 MAX_ENTITY_CHARS = 60
 """How much of an entity's name in the message a model is told."""
 
+NO_ANSWER = "(no answer)"
+"""What stands for an empty draft: some providers refuse a message without content."""
+
 
 def brief(library: Library, tools: Sequence[Tool], language: Language) -> Brief:
     """What the model is told, whatever the request says."""
@@ -40,7 +43,7 @@ def first(brief_: Brief, request: Request, *, context_tokens: int, max_tokens: i
     room = (context_tokens - max_tokens) * CHARS_PER_TOKEN - len(brief_.instructions)
     room = max(LEAST_REQUEST_CHARS, min(room, MAX_REQUEST_CHARS))
     records = _records(request)
-    said = [f"{turn.role}: {turn.text[:MAX_TURN_CHARS]}" for turn in request.history[-TURNS:]]
+    said = [f"{role}: {text}" for role, text in told(request.history)]
     earlier = "Said before:\n" + "\n".join(said) + "\n\n" if said and room > 2 * TURNS * MAX_TURN_CHARS else ""
     question = (
         f"{earlier}{records}Request:\n{request.message[: max(LEAST_REQUEST_CHARS, room - len(earlier) - len(records))]}"
@@ -48,10 +51,15 @@ def first(brief_: Brief, request: Request, *, context_tokens: int, max_tokens: i
     return Message("system", brief_.instructions), Message("user", question)
 
 
+def told(history: Sequence[Turn]) -> Sequence[tuple[str, str]]:
+    """What a model is told of earlier messages at most: who said what."""
+    return [(turn.role, turn.text[:MAX_TURN_CHARS]) for turn in history[-TURNS:]]
+
+
 def again(question: Sequence[Message], draft: str, faults: Sequence[Fault], *, prompt: str) -> tuple[Message, ...]:
     """The question with the last draft and what is wrong with it; earlier drafts are left out."""
     wrong = prompt.replace("{faults}", policy.shown(faults))
-    return (*question, Message("assistant", draft), Message("user", wrong))
+    return (*question, Message("assistant", draft or NO_ANSWER), Message("user", wrong))
 
 
 def _tool(tool: Tool) -> str:

@@ -11,12 +11,12 @@ import structlog
 from headrace_blueprint.tools import Tool
 from headrace_llm.cache.lru import Lru
 
-from headrace_planner import metrics
+from headrace_planner import metrics, questions
 from headrace_planner.model import Json, Origin, Plan, Request
 from headrace_planner.ports import Plans
 from headrace_planner.words import normalised
 
-VERSION = 1
+VERSION = 2
 """Of the key and of what is kept under it. To be raised when a draft becomes another blueprint than before."""
 
 log = structlog.get_logger()
@@ -45,9 +45,10 @@ class Kept:
 
 
 def key(request: Request, tools: Sequence[Tool], *, planner: str, prompts: str) -> str:
-    """A digest of all that a model's plan depends on.
+    """A digest of all that a model's plan depends on. `planner` is the model that writes it, `prompts` all that it is told.
 
-    Of entities their kinds and how the message writes them: which record it is, a plan reads when it runs.
+    Of entities their kinds and how the message writes them: which record it is, a plan reads when it runs. Of the history
+    what a model is told of it. The order of tools and of sources means nothing.
     """
     parts = [
         VERSION,
@@ -58,10 +59,10 @@ def key(request: Request, tools: Sequence[Tool], *, planner: str, prompts: str) 
         normalised(request.message),
         request.workspace,
         request.model,
-        list(request.sources),
-        [[tool.name, tool.description, dict(tool.input_schema)] for tool in tools],
+        sorted(request.sources),
+        sorted(([tool.name, tool.description, dict(tool.input_schema)] for tool in tools), key=lambda one: str(one[0])),
         [[entity.kind, entity.id_type, normalised(entity.text)] for entity in request.entities],
-        [[turn.role, normalised(turn.text)] for turn in request.history],
+        [[role, normalised(text)] for role, text in questions.told(request.history)],
     ]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

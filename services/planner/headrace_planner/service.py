@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
-from headrace_blueprint import tools, validation
+from headrace_blueprint import validation
 from headrace_blueprint.faults import Fault, InvalidBlueprint
 from headrace_blueprint.tools import Tool
+from headrace_llm.errors import UnknownModel
 from headrace_llm.usage import Usage
 
-from headrace_planner import metrics, policy, reuse, toolbox
+from headrace_planner import metrics, policy, quizzes, reuse, toolbox
 from headrace_planner.drafting import Drafting, Limits
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
@@ -20,6 +21,9 @@ from headrace_planner.reuse import Reuse
 
 RESERVE_S = 1.0
 """Of the caller's deadline, kept for the template and the way back."""
+
+MAX_FAULT_CHARS = 300
+"""How much of a draft's fault a warning shows."""
 
 log = structlog.get_logger()
 
@@ -57,13 +61,13 @@ class Planner:
         metrics.SECONDS.labels(plan.origin.value).observe(self._clock() - started)
         return plan
 
-    def faults(self, data: bytes) -> Sequence[Fault]:
-        """Everything that is wrong with a blueprint."""
+    def faults(self, data: bytes, specs: Sequence[Tool] = ()) -> Sequence[Fault]:
+        """Everything that is wrong with a blueprint that may call the built-in tools and these."""
         try:
             document = validation.loads(data)
         except InvalidBlueprint as error:
             return error.faults
-        return validation.validate(document, tools=tools.SCHEMAS, kinds=RUNNABLE)
+        return validation.validate(document, tools=toolbox.schemas((*specs, *toolbox.BUILTIN)), kinds=RUNNABLE)
 
     def _deadline(self, started: float, budget_s: float | None) -> float:
         timeout = self._limits.plan_timeout_s
@@ -72,13 +76,20 @@ class Planner:
     def _builtin(
         self, request: Request, origin: Origin, warnings: tuple[str, ...], usage: Usage, tools: Sequence[str] = ()
     ) -> Plan:
-        document = self._library.blueprints[policy.builtin_name(request, tools)]
-        return Plan(policy.fitted(document, request, tools), origin, warnings, usage)
+        answer_tokens = self._answer_tokens(request.model)
+        document = self._library.blueprints[policy.builtin_name(request, tools, answer_tokens=answer_tokens)]
+        return Plan(policy.fitted(document, request, tools, answer_tokens=answer_tokens), origin, warnings, usage)
+
+    def _answer_tokens(self, model: str) -> int:
+        try:
+            return self._drafter.answer_tokens(model)
+        except UnknownModel:
+            return quizzes.WHOLE_TOKENS  # whoever runs the plan says which models there are
 
     async def _kept_or_made(self, request: Request, known: tuple[Tool, ...], deadline: float) -> Plan:
         if self._reuse is None:
             return await self._by_model(request, known, deadline)
-        key = reuse.key(request, known, planner=self._drafter.name, prompts=self._library.digest)
+        key = reuse.key(request, known, planner=self._drafter.identity, prompts=self._library.digest)
         kept = await self._reuse.find(key)
         if kept is not None:
             # Tools of the same name and schema are part of the key; what else a plan needs may have changed meanwhile.
@@ -103,10 +114,9 @@ class Planner:
             return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
         if blueprint is None:
             log.info("draft_given_up", repairs=drafting.repairs)
-            warnings = (
-                *warnings,
-                f"this is the template plan: the model's is not valid after {_repairs(drafting.repairs)}",
-            )
+            wrong = policy.shown(drafting.faults[:1]).removeprefix("- ")[:MAX_FAULT_CHARS]
+            after = f"the model's is not valid after {_repairs(drafting.repairs)}: {wrong}"
+            warnings = (*warnings, f"this is the template plan: {after}")
             return self._builtin(request, Origin.TEMPLATE, warnings, drafting.usage)
         if drafting.repairs:
             warnings = (*warnings, f"the model's plan needed {_repairs(drafting.repairs)}")

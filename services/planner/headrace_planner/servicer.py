@@ -1,11 +1,12 @@
 """PlannerService on the wire: decode and check, call a use case, encode. No protobuf message goes below `codec`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
 from headrace.planner.v1 import planner_pb2, planner_pb2_grpc
+from headrace_blueprint.faults import Fault
 
 from headrace_planner import codec
 from headrace_planner.errors import PatchUnclear
@@ -48,11 +49,14 @@ class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
     async def Validate(  # noqa: N802 - the contract's name
         self, request: planner_pb2.ValidateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> planner_pb2.ValidateResponse:
-        """List every fault of a blueprint."""
-        faults = await self._read(self._planner.faults, request.blueprint, size=len(request.blueprint))
+        """List every fault of a blueprint. Raises `InvalidArgument`."""
+        faults = await self._read(self._faults, request, size=request.ByteSize())
         return planner_pb2.ValidateResponse(
             faults=[planner_pb2.Fault(pointer=f.pointer, message=f.message, hint=f.hint) for f in faults]
         )
+
+    def _faults(self, request: planner_pb2.ValidateRequest) -> Sequence[Fault]:
+        return self._planner.faults(*codec.decode_validate(request))
 
     async def _read(self, read: Callable[[A], T], what: A, *, size: int) -> T:
         if size <= INLINE_BYTES:

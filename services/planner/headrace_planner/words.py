@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff"
+_CJK_CHARACTER = re.compile(f"[{_CJK}]")
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 
 
@@ -15,3 +16,8 @@ def normalised(text: str) -> str:
 def words(text: str) -> list[str]:
     """Runs of letters and digits in lower case, and each CJK character by itself."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def is_cjk(text: str) -> bool:
+    """Whether a text has a CJK character."""
+    return _CJK_CHARACTER.search(text) is not None

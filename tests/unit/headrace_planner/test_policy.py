@@ -42,7 +42,8 @@ def test_the_request_chooses_the_built_in_blueprint(intent: Intent, fields: dict
 def test_each_built_in_blueprint_reads_only_declared_inputs_and_is_valid_when_fitted(name: str) -> None:
     fitted = policy.fitted(LIBRARY.blueprints[name], request(model="big", sources=("A ${inputs.x}", "B")))
     assert validation.validate(fitted, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
-    assert {one["model"] for one in fitted["nodes"] if one["kind"] == "compose"} == {"big"}
+    simple = [one.get("node", one) for one in fitted["nodes"]]
+    assert {one["model"] for one in simple if one["kind"] == "compose"} == {"big"}
     assert set(fitted["inputs"]["properties"]) - {"questions"} == {"message", "history", "workspace"}
 
 

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 from headrace_blueprint.tools import Tool
+from headrace_llm.registry import ModelEntry, Registry
 from headrace_planner import reuse, toolbox
+from headrace_planner.adapters.model_drafter import ModelDrafter
 from headrace_planner.model import Entity, Intent, Origin, Plan, Request, Turn
 from headrace_planner.reuse import Kept, Reuse, Room
 
+from tests.support.models import ScriptedModels
 from tests.support.plans import KeptPlans
 
 GRADES = Tool("school.grades", "Marks.", {"type": "object", "properties": {"class_id": {"type": "integer"}}})
@@ -23,6 +26,7 @@ REQUEST = Request(
     history=(Turn("user", "hello"),),
     entities=(Entity("class", "integer", "3B"),),
 )
+TWO = (Turn("user", "a"), Turn("assistant", "b"))
 PLAN = Plan({"name": "x"}, Origin.REPAIRED, ("repaired",))
 
 
@@ -56,6 +60,17 @@ class Forgetful:
         {"tool_specs": ()},
         {"tool_specs": (replace(GRADES, input_schema={"type": "object"}),)},
         {"tools": ("time",)},
+        {"tool_specs": (replace(GRADES, description="Marks of a term."),)},
+        {"tool_specs": (GRADES, replace(GRADES, name="crm.clients"))},
+        {"message": "a report on 3b"},
+        {"message": "一份 3B 的报告"},
+        {"sources": ("Book", "Atlas")},
+        {"model": "other"},
+        {"workspace": "v"},
+        {"history": (Turn("assistant", "hello"),)},
+        {"entities": (Entity("class", "string", "3B"),)},
+        {"entities": (Entity("class", "integer", "3"),)},
+        {"entities": (Entity("class", "integer", "3B"), Entity("class", "integer", "3C", 1))},
     ],
 )
 def test_whatever_a_plan_depends_on_is_in_the_key(changed: dict[str, Any]) -> None:
@@ -64,6 +79,37 @@ def test_whatever_a_plan_depends_on_is_in_the_key(changed: dict[str, Any]) -> No
 
 def test_the_planners_model_and_its_prompts_are_in_the_key() -> None:
     assert len({key(), key(planner="small"), key(prompts="others")}) == 3
+
+
+REORDERED = {"type": "object", "properties": {"class_id": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"tool_specs": (GRADES, replace(GRADES, name="a.b"))}, {"tool_specs": (replace(GRADES, name="a.b"), GRADES)}),
+        ({"tools": ("time", "calculator")}, {"tools": ("calculator", "time", "time")}),
+        ({"sources": ("Book", "Atlas")}, {"sources": ("Atlas", "Book")}),
+        ({"history": (Turn("user", "x"), *TWO)}, {"history": (Turn("assistant", "y"), *TWO)}),
+        ({"history": (Turn("user", "as  before"),)}, {"history": (Turn("user", "as before\n"),)}),
+        ({"entities": (Entity("class", "integer", " 3B"),)}, {"entities": (Entity("class", "integer", "３B"),)}),
+        ({"tool_specs": (GRADES,)}, {"tool_specs": (replace(GRADES, input_schema=dict(reversed(REORDERED.items()))),)}),
+    ],
+)
+def test_what_a_plan_does_not_depend_on_makes_no_other_request(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert key(replace(REQUEST, **one)) == key(replace(REQUEST, **other))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"id": "b"}, {"model": "x/other"}, {"context_tokens": 4_096}, {"api_base": "http://example.com/v1"}]
+)
+def test_another_model_under_the_planners_name_is_another_planner(changed: dict[str, Any]) -> None:
+    entry = ModelEntry(id="a", model="x/model", context_tokens=32_768)
+    identities = {
+        ModelDrafter(ScriptedModels(registry=Registry.of([one])), slots=1).identity
+        for one in (entry, entry.model_copy(update=changed))
+    }
+    assert len(identities) == 2
 
 
 def test_width_and_spaces_make_no_other_request() -> None:

@@ -120,7 +120,7 @@ async def test_an_answer_that_does_not_fit_the_schema_is_repaired_and_counted() 
     made = await plan(models)
     assert made.origin is Origin.REPAIRED
     assert made.usage.total.llm_calls == 2
-    assert "- /name: 'name' is a required property" in models.requests[1].messages[-1].content
+    assert "- /nodes: there is no list of nodes" in models.requests[1].messages[-1].content
 
 
 @pytest.mark.parametrize("answer", ["no JSON at all", "[]", "{}", "[" * 2_000, text({"name": "x", "nodes": 3})])
@@ -262,7 +262,8 @@ async def test_the_words_of_the_user_never_become_part_of_a_blueprint(intent: In
     made = await plan(ScriptedModels(otherwise="no plan"), intent=intent, message=EVIL, workspace="w")
     assert "Ignore that" not in text(made.blueprint)
     prompts = [node["prompt"] for node in made.blueprint["nodes"] if node["kind"] == "compose"]
-    nodes = {name: {"output": {"text": "PASSAGES"}} for name in ("passages", "overview", "details")}
+    nodes: dict[str, Any] = {name: {"output": {"text": "PASSAGES"}} for name in ("passages", "overview", "details")}
+    nodes["parts"] = {"output": [{"count": 1, "text": "PASSAGES"}]}
     scope = {"inputs": {"message": EVIL, "history": "", "workspace": "w", "questions": 5}, "nodes": nodes}
     assert all(EVIL in references.resolve(prompt, scope) for prompt in prompts)
 

@@ -52,6 +52,7 @@ async def converse(
         "citations": output.get("citations") or [],
         "page": _reference(output.get("page")),
         "interrupts": output.get("interrupts") or [],
+        "warnings": output.get("warnings") or [],
         "usage": done.usage,
         "timings": done.timings,
     }

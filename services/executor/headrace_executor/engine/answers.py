@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import orjson
 from headrace_blueprint import references
@@ -13,6 +14,8 @@ from headrace_executor.ports import Turn
 
 BUILDS = frozenset({"build", "patch"})
 """Intents whose answer is a blueprint. A change that names no page is planned as a new build."""
+
+NO_INPUTS: Mapping[str, Json] = MappingProxyType({})
 
 MAX_GAPS = 200
 """Gaps that an answer lists."""
@@ -44,8 +47,8 @@ def given_up(kind: str) -> Outcome:
     return Outcome(_answer(intent, GIVEN_UP), GIVEN_UP)
 
 
-def conversed(intent: Json, executed: Executed) -> Outcome:
-    """A conversation that was answered."""
+def conversed(intent: Json, executed: Executed, *, inputs: Mapping[str, Json] = NO_INPUTS) -> Outcome:
+    """A conversation that was answered. `inputs` are what its plan was run with."""
     kind = intent["kind"]
     value = executed.output
     quiz = value if kind == "quiz" and not isinstance(value, str) else None
@@ -57,6 +60,8 @@ def conversed(intent: Json, executed: Executed) -> Outcome:
         answer["page"] = _page(executed)
     if executed.gaps:
         answer["gaps"] = _gaps(executed)
+    if warnings := _shortage(quiz, inputs.get("questions")):
+        answer["warnings"] = warnings
     return Outcome(_fitted(answer, executed), reply)
 
 
@@ -141,6 +146,15 @@ def _reply(executed: Executed) -> str:
         texts = [f"## {slot['title']}\n\n{slot['value']}" for slot in slots if isinstance(slot["value"], str)]
         text = "\n\n".join(texts) or orjson.dumps(executed.output).decode()
     return text if len(text) <= MAX_REPLY_CHARACTERS else f"{text[:MAX_REPLY_CHARACTERS]}…"
+
+
+def _shortage(quiz: Json, wanted: Json) -> list[str]:
+    """What a quiz says that has fewer questions than its plan was to make."""
+    match quiz:
+        case {"questions": [*questions]} if isinstance(wanted, int) and len(questions) < wanted:
+            return [f"the quiz has {len(questions)} of {wanted} questions: the others could not be made, or were the same"]
+        case _:
+            return []
 
 
 def _questions(quiz: Json) -> str:

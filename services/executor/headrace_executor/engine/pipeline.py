@@ -158,7 +158,8 @@ class RunPipeline:
         if builds and not request.execute:
             journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
             return answers.planned(intent, planned, requests.read(plan, given))
-        return answers.conversed(intent, await self._execute(journal, plan, requests.with_defaults(plan, given)))
+        inputs = requests.with_defaults(plan, given)
+        return answers.conversed(intent, await self._execute(journal, plan, inputs), inputs=inputs)
 
     async def _workflow(self, journal: Journal) -> Outcome:
         body, given_answers = await self._followed(journal)

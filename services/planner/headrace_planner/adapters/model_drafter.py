@@ -25,13 +25,19 @@ class ModelDrafter:
         self._asking = 0
 
     @property
-    def name(self) -> str:
-        """Of the registry's planner."""
-        return self._models.registry.resolve(role="planner").id
+    def identity(self) -> str:
+        """See `ports.Drafter`: the registry's planner, what its id stands for, and how much it reads."""
+        entry = self._models.registry.resolve(role="planner")
+        return f"{entry.id} {entry.model} {entry.api_base or ''} {entry.context_tokens}"
 
     def context_tokens(self, model: str = "") -> int:
         """Of a registry's model, the planner unless another is named. Raises `UnknownModel`."""
         return self._models.registry.resolve(model, role="planner").context_tokens
+
+    def answer_tokens(self, model: str) -> int:
+        """See `ports.Drafter`: at most half of what the model reads, since its question needs room too."""
+        entry = self._models.registry.resolve(model)
+        return min(entry.max_output_tokens, entry.context_tokens // 2)
 
     async def draft(
         self,

@@ -138,10 +138,12 @@ class PatchResponse(_message.Message):
     def __init__(self, blueprint: _Optional[bytes] = ..., inputs: _Optional[bytes] = ..., nodes: _Optional[_Iterable[str]] = ..., rewritten: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[Origin, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., unclear: _Optional[str] = ...) -> None: ...
 
 class ValidateRequest(_message.Message):
-    __slots__ = ("blueprint",)
+    __slots__ = ("blueprint", "tool_specs")
     BLUEPRINT_FIELD_NUMBER: _ClassVar[int]
+    TOOL_SPECS_FIELD_NUMBER: _ClassVar[int]
     blueprint: bytes
-    def __init__(self, blueprint: _Optional[bytes] = ...) -> None: ...
+    tool_specs: _containers.RepeatedCompositeFieldContainer[ToolSpec]
+    def __init__(self, blueprint: _Optional[bytes] = ..., tool_specs: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ...) -> None: ...
 
 class ValidateResponse(_message.Message):
     __slots__ = ("faults",)

@@ -63,7 +63,10 @@ class PlannerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Validate(self, request, context):
-        """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error.
+        """Validate lists every fault of a blueprint that may call the built-in tools and those of `tool_specs`. A blueprint with
+        faults is an answer, not an error. Saved workflows and a tenant's own tools are known to the executor alone: its
+        ValidateWorkflow says what of them a blueprint may name.
+        Errors: INVALID_ARGUMENT (tool_specs).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

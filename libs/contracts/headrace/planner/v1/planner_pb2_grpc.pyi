@@ -36,7 +36,11 @@ class PlannerServiceStub:
     Errors: INVALID_ARGUMENT (empty message).
     """
     Validate: _grpc.UnaryUnaryMultiCallable[_planner_pb2.ValidateRequest, _planner_pb2.ValidateResponse]
-    """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
+    """Validate lists every fault of a blueprint that may call the built-in tools and those of `tool_specs`. A blueprint with
+    faults is an answer, not an error. Saved workflows and a tenant's own tools are known to the executor alone: its
+    ValidateWorkflow says what of them a blueprint may name.
+    Errors: INVALID_ARGUMENT (tool_specs).
+    """
     Patch: _grpc.UnaryUnaryMultiCallable[_planner_pb2.PatchRequest, _planner_pb2.PatchResponse]
     """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
     A sentence that concerns no slot is an answer, `unclear`: a model may have been paid to find that out.
@@ -51,7 +55,11 @@ class PlannerServiceAsyncStub(PlannerServiceStub):
     Errors: INVALID_ARGUMENT (empty message).
     """
     Validate: _aio.UnaryUnaryMultiCallable[_planner_pb2.ValidateRequest, _planner_pb2.ValidateResponse]  # type: ignore[assignment]
-    """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
+    """Validate lists every fault of a blueprint that may call the built-in tools and those of `tool_specs`. A blueprint with
+    faults is an answer, not an error. Saved workflows and a tenant's own tools are known to the executor alone: its
+    ValidateWorkflow says what of them a blueprint may name.
+    Errors: INVALID_ARGUMENT (tool_specs).
+    """
     Patch: _aio.UnaryUnaryMultiCallable[_planner_pb2.PatchRequest, _planner_pb2.PatchResponse]  # type: ignore[assignment]
     """Patch maps one sentence to what of a page changes, and answers with the changed blueprint and the nodes to run again.
     A sentence that concerns no slot is an answer, `unclear`: a model may have been paid to find that out.
@@ -75,7 +83,11 @@ class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _planner_pb2.ValidateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_planner_pb2.ValidateResponse, _abc.Awaitable[_planner_pb2.ValidateResponse]]:
-        """Validate lists every fault of a blueprint. A blueprint with faults is an answer, not an error."""
+        """Validate lists every fault of a blueprint that may call the built-in tools and those of `tool_specs`. A blueprint with
+        faults is an answer, not an error. Saved workflows and a tenant's own tools are known to the executor alone: its
+        ValidateWorkflow says what of them a blueprint may name.
+        Errors: INVALID_ARGUMENT (tool_specs).
+        """
 
     @_abc_1.abstractmethod
     def Patch(
