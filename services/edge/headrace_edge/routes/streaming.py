@@ -10,7 +10,7 @@ from headrace_edge.auth import Caller
 from headrace_edge.edge import Edge
 from headrace_edge.model import Submission
 from headrace_edge.ports import Event
-from headrace_edge.sse import EventStream, Source, Timing
+from headrace_edge.sse import AG_UI, Dialect, EventStream, Source, Timing
 
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -26,14 +26,24 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def submitted(edge: Edge, caller: Caller, prepare: Callable[[], Awaitable[Submission]]) -> Response:
-    """Take a place, submit if admitted, and stream the run from its first event."""
+def submitted(
+    edge: Edge,
+    caller: Caller,
+    prepare: Callable[[], Awaitable[Submission]],
+    *,
+    dialect: Dialect = AG_UI,
+    abandoned: Callable[[str], Awaitable[None]] | None = None,
+) -> Response:
+    """Take a place, submit if admitted, and stream the run from its first event.
+
+    `abandoned` is called with the run's id when the reader leaves before the end.
+    """
 
     async def source() -> Source:
         run_id, events = await started(edge, await prepare())
-        return Source(run_id, events, wait_for_first=False)
+        return Source(run_id, events, wait_for_first=False, abandoned=abandoned)
 
-    return _response(edge, caller, source)
+    return _response(edge, caller, source, dialect)
 
 
 async def started(edge: Edge, submission: Submission) -> tuple[str, AsyncGenerator[Sequence[Event], None]]:
@@ -56,9 +66,9 @@ def joined(edge: Edge, caller: Caller, run_id: str, *, after: int) -> Response:
     return _response(edge, caller, source)
 
 
-def _response(edge: Edge, caller: Caller, source: Callable[[], Awaitable[Source]]) -> Response:
+def _response(edge: Edge, caller: Caller, source: Callable[[], Awaitable[Source]], dialect: Dialect = AG_UI) -> Response:
     settings = edge.settings
     timing = Timing(
         heartbeat_s=settings.heartbeat_s, send_timeout_s=settings.stream_send_timeout_s, open_s=settings.stream_open_s
     )
-    return EventStream(streams=edge.streams, caller=caller, timing=timing, open_source=source)
+    return EventStream(streams=edge.streams, caller=caller, timing=timing, open_source=source, dialect=dialect)
