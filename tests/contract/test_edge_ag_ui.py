@@ -227,3 +227,16 @@ async def test_a_stream_that_breaks_off_says_so_to_a_client_that_cannot_come_bac
         (last,) = [orjson.loads(line[6:]) for line in rest if line.startswith("data: ")][-1:]
         assert (last["type"], last["metadata"]) == ("RUN_ERROR", {"reason": "EVENTS_AWAY"})
         assert answer.headers["x-run-id"]
+
+
+async def test_a_drain_lets_a_stream_end() -> None:
+    async with edge_fakes.suite() as edge:
+        body = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": "x"}]}
+        async with edge.client.stream("POST", "/ag-ui", json=body) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            edge.running.application.drain.begin()
+            for stream in edge.running.application.streams.opened():
+                stream.end("drain")
+            await edge.executor.runs[answer.headers["x-run-id"]].finish()
+            assert read("\n".join([line async for line in lines]))[-1]["type"] == "RUN_FINISHED"
