@@ -18,8 +18,8 @@ _HISTORY = """
 SELECT role, body FROM messages
 WHERE session_id = $1 AND run_id <> $2 AND created_at <= $3 ORDER BY position DESC LIMIT $4
 """
-# The first arm finds the session of every turn but the first; of first turns at the same moment one inserts the row, and the
-# others, which wait for it, get its id.
+# The first arm finds the session of every turn but the first. Of first turns at the same moment one inserts the row; the
+# others wait for it and get its id.
 _OF_THREAD = """
 WITH known AS (
     SELECT session_id FROM sessions WHERE tenant_id = $1 AND (session_id = $3 OR thread_id = $2)
