@@ -36,6 +36,8 @@ async def call(method: Any, request: Any) -> Any:
         {"kind": pb.RUN_KIND_UNSPECIFIED},
         {"kind": 99},
         {"priority": 9},
+        {"thread_id": "x" * 201},
+        {"thread_id": "a\x00b"},
         {"body": b"[]"},
         {"body": b'{"message":"x","model":"gone"}'},
     ],
@@ -53,6 +55,42 @@ async def test_a_session_that_is_not_the_tenants_is_not_found(one: Executor, ses
     theirs = (await call(one.sessions.CreateSession, pb.CreateSessionRequest(tenant_id="other"))).session
     for session_id in (session, theirs.session_id):
         assert isinstance(await refused(one.submit(session_id=session_id)), errors.NotFound)
+
+
+async def listed(one: Executor, tenant: str) -> list[str]:
+    found = await call(one.sessions.ListSessions, pb.ListSessionsRequest(tenant_id=tenant))
+    return [session.session_id for session in found.sessions]
+
+
+async def test_a_thread_is_one_session_however_many_runs_begin_it_at_once(one: Executor) -> None:
+    runs = await asyncio.gather(*(one.submit(thread_id="their name") for _ in range(16)))
+    later = await one.submit(thread_id="their name")
+    assert {run.session_id for run in (*runs, later)} == set(await listed(one, "t"))
+    assert len(await listed(one, "t")) == 1
+    assert (await one.log(later.run_id))[0]["threadId"] == later.session_id
+
+
+async def test_a_thread_is_a_tenants_own(one: Executor) -> None:
+    theirs = await one.submit(tenant="other", thread_id="a name")
+    by_name, by_id, again = [await one.submit(thread_id=name) for name in ("a name", theirs.session_id, theirs.session_id)]
+    assert await listed(one, "other") == [theirs.session_id]
+    assert by_id.session_id == again.session_id
+    assert {by_name.session_id, by_id.session_id} == set(await listed(one, "t"))
+
+
+async def test_a_thread_may_be_named_by_its_session(one: Executor) -> None:
+    session = (await call(one.sessions.CreateSession, pb.CreateSessionRequest(tenant_id="t"))).session
+    assert (await one.submit(thread_id=session.session_id)).session_id == session.session_id
+    assert await listed(one, "t") == [session.session_id]
+
+
+async def test_a_deleted_thread_begins_anew(one: Executor) -> None:
+    first = await one.submit(thread_id="a name")
+    await one.log(first.run_id)
+    await call(one.sessions.DeleteSession, pb.DeleteSessionRequest(tenant_id="t", session_id=first.session_id))
+    again = await one.submit(thread_id="a name")
+    assert await listed(one, "t") == [again.session_id]
+    assert again.session_id != first.session_id
 
 
 async def test_another_tenants_run_does_not_exist(one: Executor) -> None:

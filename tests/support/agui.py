@@ -11,7 +11,7 @@ ENDS = ("RUN_FINISHED", "RUN_ERROR")
 
 
 def check(events: Sequence[Mapping[str, Any]], *, ended: bool = True) -> None:
-    """Assert that RUN_STARTED is first, starts precede what they open, all is closed before exactly one end.
+    """Assert that RUN_STARTED is first, starts precede what they open, all is closed and answered before exactly one end.
 
     With `ended` False the log may stop anywhere.
     """
@@ -21,6 +21,7 @@ def check(events: Sequence[Mapping[str, Any]], *, ended: bool = True) -> None:
     messages: set[str] = set()
     calls: set[str] = set()
     seen: set[str] = set()
+    unanswered: set[str] = set()
     for position, event in enumerate(events):
         _EVENT.validate_python(event)
         kind, where = event["type"], f"event {position + 1}: {dict(event)}"
@@ -44,12 +45,17 @@ def check(events: Sequence[Mapping[str, Any]], *, ended: bool = True) -> None:
         elif kind == "TOOL_CALL_START":
             assert event["toolCallId"] not in calls, where
             calls.add(event["toolCallId"])
+            unanswered.add(event["toolCallId"])
         elif kind == "TOOL_CALL_ARGS":
             assert event["toolCallId"] in calls, where
         elif kind == "TOOL_CALL_END":
             calls.remove(event["toolCallId"])
+        elif kind == "TOOL_CALL_RESULT":
+            unanswered.discard(event["toolCallId"])
         elif kind in ENDS:
             assert not steps | messages | calls, f"open at the end: {steps | messages | calls}, {where}"
+            assert not unanswered, f"calls without a result, as if the client had to answer them: {unanswered}, {where}"
+            assert event.get("result", ...) is not None, where
     assert (events[-1]["type"] in ENDS) == ended or not ended
 
 

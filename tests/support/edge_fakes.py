@@ -88,6 +88,8 @@ class FakeExecutor(
         self.runs: dict[str, FakeRun] = {}
         self.by_request: dict[tuple[str, str], FakeRun] = {}
         self.sessions: dict[str, pb.Session] = {}
+        self.threads: dict[tuple[str, str], str] = {}
+        """Sessions by tenant and thread."""
         self.submits = 0
         self.watchers = 0
         self.waiters = 0
@@ -136,7 +138,7 @@ class FakeExecutor(
             run = pb.Run(
                 run_id=str(uuid.uuid4()),
                 tenant_id=request.tenant_id,
-                session_id=request.session_id or str(uuid.uuid4()),
+                session_id=request.session_id or self._thread(request) or str(uuid.uuid4()),
                 kind=request.kind,
                 state=pb.RUN_STATE_RUNNING,
                 priority=request.priority or pb.PRIORITY_STANDARD,
@@ -239,6 +241,14 @@ class FakeExecutor(
             raise self.signals
         assert self.signals is not None
         return self.signals
+
+    def _thread(self, request: pb.SubmitRunRequest) -> str:
+        """The session of the tenant's thread, "" for a run without one."""
+        if not request.thread_id or self._session(request.tenant_id, request.thread_id) is not None:
+            return request.thread_id
+        known = self.threads.setdefault((request.tenant_id, request.thread_id), str(uuid.uuid4()))
+        self.sessions.setdefault(known, pb.Session(session_id=known, tenant_id=request.tenant_id))
+        return known
 
     def _session(self, tenant: str, session_id: str) -> pb.Session | None:
         found = self.sessions.get(session_id)

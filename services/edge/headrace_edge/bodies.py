@@ -140,11 +140,12 @@ class ConversationBody(ResumingBody):
 class HistoryBody(ConversationBody):
     """A message with what was said before it, from protocols whose clients keep the conversation."""
 
-    history: list[dict[str, str]] = []
+    history: list[dict[str, str]] | None = None
+    """Be it empty, it stands for what the session has; None leaves that."""
 
     def value(self) -> dict[str, Any]:
         """See the base."""
-        return {**super().value(), **({"history": self.history} if self.history else {})}
+        return {**super().value(), **({} if self.history is None else {"history": self.history})}
 
 
 def history(turns: Iterable[tuple[str, str]]) -> list[dict[str, str]]:

@@ -333,6 +333,8 @@ class Submission:
     kind: RunKind
     body: bytes
     session_id: str = ""
+    thread_id: str = ""
+    """What the client calls its conversation; read when there is no `session_id`."""
     priority: str = ""
     traceparent: str = ""
     model: str = ""

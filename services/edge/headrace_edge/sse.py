@@ -72,6 +72,8 @@ class Source:
     wait_for_first: bool
     """Whether the headers wait a moment for the first batch: then an error has its own status, and an end without any
     event is 204, which tells an EventSource to stop."""
+    abandoned: Callable[[str], Awaitable[None]] | None = None
+    """Called with the run's id when the reader leaves before the end; it does not raise."""
 
 
 class _SlowReader(Exception):
@@ -165,6 +167,8 @@ class EventStream(Response):
             except _SlowReader:
                 self._cause = "slow_reader"
             metrics.STREAM_ENDS.labels(self._cause).inc()
+            if self._cause == "reader_gone" and source.abandoned is not None:
+                await source.abandoned(source.run_id)
             if self._cause == "slow_reader":
                 metrics.SLOW_READERS.inc()
                 await abort(scope, receive)

@@ -265,6 +265,7 @@ class _Parts:
             cancel_local=worker.cancel,
             models=tuple(self._models.registry.models),
             resolver=Resolver(self._workflows, self._pages, self._validator),
+            sessions=self.sessions,
             budgets=self._budgets,
         )
 

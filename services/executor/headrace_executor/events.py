@@ -6,6 +6,8 @@ Pure constructors: the journal numbers and stores what they return. Contract tes
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import orjson
+
 PROTOCOL_VERSION = "1.0"
 
 Event = Mapping[str, Any]
@@ -19,12 +21,15 @@ def run_started(session_id: str, run_id: str) -> Event:
 def run_finished(
     session_id: str, run_id: str, *, result: Any, usage: Any, outcome: str, interrupts: Sequence[Any] = ()
 ) -> Event:
-    """End a run that was not wrong; `outcome` is success, cancelled, or interrupt, with what is asked back."""
+    """End a run that was not wrong; `outcome` is success, cancelled, or interrupt, with what is asked back.
+
+    A result of None is left out: the protocol knows no null here.
+    """
     return {
         "type": "RUN_FINISHED",
         "threadId": session_id,
         "runId": run_id,
-        "result": result,
+        **({} if result is None else {"result": result}),
         "usage": usage,
         "outcome": {"type": outcome, "interrupts": list(interrupts)} if interrupts else {"type": outcome},
     }
@@ -85,6 +90,11 @@ def tool_result(call_id: str, message_id: str, content: str) -> Event:
         "content": content,
         "role": "tool",
     }
+
+
+def tool_failed(call_id: str, message: str) -> Event:
+    """Give the error that a call ended in. Without a result, a client takes a call for one that it is to answer itself."""
+    return tool_result(call_id, f"{call_id}:result", orjson.dumps({"error": message}).decode())
 
 
 def state_snapshot(snapshot: Any) -> Event:

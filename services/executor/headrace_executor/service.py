@@ -14,7 +14,7 @@ from headrace_executor.resolution import Resolved, Resolver
 from headrace_executor.runs import bodies, ids
 from headrace_executor.runs.journal import cancelled_event
 from headrace_executor.runs.records import Chunk, RunFilter, Submission
-from headrace_executor.runs.stores import Hints, LogStore, RunStore
+from headrace_executor.runs.stores import Hints, LogStore, RunStore, SessionStore
 from headrace_executor.runs.submit import Submitter
 from headrace_executor.runs.watch import Watchers
 from headrace_executor.usage import Budgets
@@ -34,6 +34,8 @@ class SubmitRequest:
     priority: Priority | None
     traceparent: str
     body: bytes
+    thread_id: str = ""
+    """What the client calls its conversation."""
 
 
 class Runs:
@@ -50,6 +52,7 @@ class Runs:
         cancel_local: Callable[[Sequence[str]], None],
         models: Sequence[str],
         resolver: Resolver,
+        sessions: SessionStore,
         budgets: Budgets | None = None,
     ) -> None:
         self._runs = runs
@@ -60,6 +63,7 @@ class Runs:
         self._cancel_local = cancel_local
         self._models = models
         self._resolver = resolver
+        self._sessions = sessions
         self._budgets = budgets
 
     async def submit(self, request: SubmitRequest) -> tuple[Run, bool]:
@@ -69,9 +73,8 @@ class Runs:
         """
         checked = bodies.check(request.kind, request.body, models=self._models)
         resolved, refusal = await self._resolved(request, checked.body)
-        session_id = ids.parse(request.session_id) if request.session_id else ids.new()
-        if session_id is None:
-            raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
+        title = checked.title or resolved.title
+        session_id = await self._session(request, title)
         run_id = ids.new()
         submission = Submission(
             run_id=run_id,
@@ -79,8 +82,8 @@ class Runs:
             request_id=request.request_id,
             request_hash=_digest(request),
             session_id=session_id,
-            new_session=not request.session_id,
-            title=checked.title or resolved.title,
+            new_session=not (request.session_id or request.thread_id),
+            title=title,
             kind=request.kind,
             priority=request.priority or bodies.default_priority(request.kind),
             body=resolved.body,
@@ -117,6 +120,17 @@ class Runs:
             if not request.request_id:
                 raise
             return Resolved(request.body), error
+
+    async def _session(self, request: SubmitRequest, title: str) -> str:
+        """The session of a request: the one it names, its thread's, else a new id. Raises NotFound."""
+        if request.session_id:
+            known = ids.parse(request.session_id)
+            if known is None:
+                raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
+            return known
+        if request.thread_id:
+            return await self._sessions.of_thread(request.tenant_id, request.thread_id, new_id=ids.new(), title=title)
+        return ids.new()
 
     async def _refusal(self, tenant_id: str) -> errors.ServiceError | None:
         """Why a new run of the tenant would fail at its first model call, as far as its budget tells."""
@@ -205,5 +219,5 @@ class Runs:
 def _digest(request: SubmitRequest) -> bytes:
     """What makes two requests the same."""
     digest = hashlib.blake2b(request.body, digest_size=16)
-    digest.update(f"\n{request.kind.value} {request.priority or 0:d} {request.session_id}".encode())
+    digest.update(f"\n{request.kind.value} {request.priority or 0:d} {request.session_id or request.thread_id}".encode())
     return digest.digest()

@@ -20,6 +20,7 @@ from headrace_executor.service import Runs, SubmitRequest
 
 MAX_WAIT_S = 60
 MAX_TRACEPARENT = 128
+MAX_THREAD = 200
 
 Context = Any
 
@@ -75,6 +76,8 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
             raise codec.invalid("kind", "must be one of RunKind")
         if request.priority and request.priority not in codec.PRIORITIES:
             raise codec.invalid("priority", "must be one of Priority")
+        if len(request.thread_id) > MAX_THREAD or "\x00" in request.thread_id:
+            raise codec.invalid("thread_id", f"must have at most {MAX_THREAD} characters, none of them NUL")
         traceparent = request.traceparent
         return await self._runs.submit(
             SubmitRequest(
@@ -85,6 +88,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
                 priority=codec.PRIORITIES.get(request.priority),
                 traceparent=traceparent if len(traceparent) <= MAX_TRACEPARENT and traceparent.isascii() else "",
                 body=request.body,
+                thread_id=request.thread_id,
             )
         )
 

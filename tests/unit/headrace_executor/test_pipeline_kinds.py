@@ -138,6 +138,14 @@ async def test_what_the_caller_says_was_said_before_stands_for_the_sessions() ->
     assert "Ann" not in world.models.requests[0].messages[0].content
 
 
+async def test_a_caller_may_say_that_nothing_was_said_before() -> None:
+    world = World()
+    world.sessions.turns = [Turn("user", "I am Ann")]
+    await world.run({"message": "who am I?", "mode": "auto", "history": []})
+    assert list(world.router.calls[0]["history"]) == []
+    assert world.models.requests[0].messages[0].content == "|who am I?"
+
+
 async def test_an_answer_cites_what_all_searches_found_once() -> None:
     outcome, _ = await World(QA, intent="qa").run({"message": "mills"})
     assert [one["document_id"] for one in outcome.output["citations"]] == ["d0", "d1"]

@@ -232,6 +232,27 @@ async def test_a_question_that_is_given_up_ends_politely_and_costs_nothing() -> 
     assert len(world.router.calls) == 1
 
 
+async def test_a_question_that_is_given_up_with_a_new_message_leaves_that_message() -> None:
+    world = World()
+    await world.run({"message": "report for 3B"})
+    given_up = [answer(None, status="cancelled")]
+    outcome, _ = await world.run({"message": "report for 4C", "resume": given_up}, run_id="again")
+    assert outcome.output["reply"] == "c3"
+    assert world.planner.calls[0]["message"] == "report for 4C"
+
+
+async def test_the_message_that_was_asked_about_is_no_new_one_however_often_it_was_asked_back() -> None:
+    world = World()
+    message = {"message": "report for 3B"}
+    first, _ = await world.run(message)
+    world.kept.runs["second"] = Interrupted({"resume": [answer()]}, [{**first.interrupts[0], "id": "second:0"}])
+    for asking in (RUN, "second"):
+        given_up = [answer(None, asking, status="cancelled")]
+        outcome, journal = await world.run({**message, "resume": given_up}, run_id=f"after {asking}")
+        assert outcome.reply
+        assert not journal.log.steps
+
+
 @pytest.mark.parametrize(
     ("resume", "says"),
     [

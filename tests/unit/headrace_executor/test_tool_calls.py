@@ -84,6 +84,14 @@ async def test_a_call_may_take_what_is_left_of_its_attempt_and_of_its_run(
     assert expected_s - 1 < toolbox.calls[0].deadline_s <= expected_s
 
 
+async def test_a_call_that_fails_has_its_error_for_result() -> None:
+    asleep = ToolFailed("the service is asleep", reason="away")
+    _, journal = await run(box(asleep), node={**NODE, "on_error": "continue"})
+    agui.check(journal.finish(events.run_error("tool", "it failed")))
+    (result,) = [event for event in journal.events if event["type"] == "TOOL_CALL_RESULT"]
+    assert orjson.loads(result["content"]) == {"error": "the service is asleep"}
+
+
 async def test_arguments_that_are_not_the_tools_fail_before_it_is_called() -> None:
     toolbox = box({})
     failed = await fails(toolbox, given="three")

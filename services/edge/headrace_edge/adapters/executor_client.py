@@ -102,6 +102,7 @@ def _request(submission: Submission) -> pb.SubmitRunRequest:
         priority=f"PRIORITY_{(submission.priority or 'unspecified').upper()}",
         traceparent=submission.traceparent,
         body=submission.body,
+        thread_id=submission.thread_id,
     )
 
 

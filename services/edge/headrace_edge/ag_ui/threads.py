@@ -1,4 +1,4 @@
-"""Which session a request of an AG-UI client goes on with."""
+"""Which session an answer of an AG-UI client belongs to; every other request's is found by its thread."""
 
 import uuid
 
@@ -8,22 +8,14 @@ from headrace_edge.ag_ui.bodies import AgUiBody
 from headrace_edge.edge import Edge
 
 
-async def session_of(edge: Edge, tenant: str, body: AgUiBody) -> str | None:
-    """The session of the run that asked back, else the one that the thread names; None begins one.
-
-    Raises NotFound when an answer belongs to no run.
-    """
-    if body.resume:
-        run_id, _, _ = body.resume[0].interrupt_id.rpartition(":")
-        if not _is_uuid(run_id):
-            raise errors.NotFound("no run of this tenant asked this back; interruptId is RUN_ID:N", reason="RUN_NOT_FOUND")
-        return (await edge.runs.get(tenant, run_id)).run.session_id or None
-    if not _is_uuid(body.thread_id):
+async def asking_session(edge: Edge, tenant: str, body: AgUiBody) -> str | None:
+    """The session of the run that asked back; None when nothing is answered. Raises NotFound: it belongs to no run."""
+    if not body.resume:
         return None
-    try:
-        return (await edge.sessions.get(tenant, body.thread_id)).session_id
-    except errors.NotFound:
-        return None
+    run_id, _, _ = body.resume[0].interrupt_id.rpartition(":")
+    if not _is_uuid(run_id):
+        raise errors.NotFound("no run of this tenant asked this back; interruptId is RUN_ID:N", reason="RUN_NOT_FOUND")
+    return (await edge.runs.get(tenant, run_id)).run.session_id or None
 
 
 def _is_uuid(text: str) -> bool:

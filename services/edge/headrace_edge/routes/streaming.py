@@ -12,7 +12,7 @@ from headrace_edge.model import Submission
 from headrace_edge.policy import Problem
 from headrace_edge.ports import Event
 from headrace_edge.problems import Refused
-from headrace_edge.sse import EventStream, Source, Timing
+from headrace_edge.sse import AG_UI, Dialect, EventStream, Source, Timing
 
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -37,11 +37,14 @@ def submitted(
     caller: Caller,
     prepare: Callable[[], Awaitable[Submission]],
     *,
+    dialect: Dialect = AG_UI,
+    abandoned: Callable[[str], Awaitable[None]] | None = None,
     refusal: Callable[[errors.ServiceError], Problem | None] = _as_it_is,
 ) -> Response:
     """Take a place, submit if admitted, and stream the run from its first event.
 
-    `refusal` says what the client is told instead of an error of the executor's.
+    `abandoned` is called with the run's id when the reader leaves before the end; `refusal` says what the client is told
+    instead of an error of the executor's.
     """
 
     async def source() -> Source:
@@ -51,9 +54,9 @@ def submitted(
             if (problem := refusal(error)) is not None:
                 raise Refused(problem) from error
             raise
-        return Source(run_id, events, wait_for_first=False)
+        return Source(run_id, events, wait_for_first=False, abandoned=abandoned)
 
-    return _response(edge, caller, source)
+    return _response(edge, caller, source, dialect)
 
 
 async def started(edge: Edge, submission: Submission) -> tuple[str, AsyncGenerator[Sequence[Event], None]]:
@@ -76,9 +79,9 @@ def joined(edge: Edge, caller: Caller, run_id: str, *, after: int) -> Response:
     return _response(edge, caller, source)
 
 
-def _response(edge: Edge, caller: Caller, source: Callable[[], Awaitable[Source]]) -> Response:
+def _response(edge: Edge, caller: Caller, source: Callable[[], Awaitable[Source]], dialect: Dialect = AG_UI) -> Response:
     settings = edge.settings
     timing = Timing(
         heartbeat_s=settings.heartbeat_s, send_timeout_s=settings.stream_send_timeout_s, open_s=settings.stream_open_s
     )
-    return EventStream(streams=edge.streams, caller=caller, timing=timing, open_source=source)
+    return EventStream(streams=edge.streams, caller=caller, timing=timing, open_source=source, dialect=dialect)

@@ -142,7 +142,8 @@ class RunPipeline:
         if given_answers.cancelled:
             return answers.given_up(given_answers.intent)
         request = requests.conversation(body, mode=mode)
-        history = request.history[-self._limits.history_turns :] or await self._history(journal)
+        history = await self._history(journal) if request.history is None else request.history
+        history = history[-self._limits.history_turns :]
         intent = await once(journal, "route", lambda: self._route(journal, request, history))
         if intent["kind"] == "patch" and (changed := await self._changes.newest(journal, request)) is not None:
             return answers.conversed(intent, changed)

@@ -42,8 +42,8 @@ class Conversation:
     """False: a build is planned and not run."""
     blueprint: Json | None
     """The caller's own plan, None for the planner's."""
-    history: tuple[Turn, ...] = ()
-    """Earlier messages as the caller has them; without any, the session's hold."""
+    history: tuple[Turn, ...] | None = None
+    """Earlier messages as the caller has them, be it none; None means those of the session."""
 
 
 def given(request: Conversation, *, history: str, entities: Mapping[str, Json]) -> dict[str, Json]:
@@ -67,8 +67,12 @@ def conversation(body: Body, *, mode: str = "", message: str = "message") -> Con
         sources=_names(body.get("sources")),
         execute=body.get("execute") is not False,
         blueprint=body.get("blueprint"),
-        history=tuple(Turn(turn["role"], turn["text"]) for turn in body.get("history") or ()),
+        history=_turns(body.get("history")),
     )
+
+
+def _turns(history: Json) -> tuple[Turn, ...] | None:
+    return None if history is None else tuple(Turn(turn["role"], turn["text"]) for turn in history)
 
 
 @dataclass(frozen=True, slots=True)

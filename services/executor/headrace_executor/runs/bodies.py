@@ -65,7 +65,7 @@ class ConversationBody(Body):
 
     message: Text | None = None
     resume: Resume = []
-    history: Annotated[list[TurnBody], Field(max_length=MAX_TURNS)] = []
+    history: Annotated[list[TurnBody], Field(max_length=MAX_TURNS)] | None = None
     mode: Literal["", "auto", "chat", "qa", "build", "quiz"] = "auto"
     model: Annotated[str, StringConstraints(max_length=128)] = ""
     workspace: Annotated[str, StringConstraints(max_length=200)] = ""

@@ -1,6 +1,7 @@
-"""What a run's events have opened and not yet closed: messages, tool calls, steps. Pure.
+"""What a run's events have opened and not yet closed: messages, tool calls and their results, steps. Pure.
 
-AG-UI wants everything closed before the run's end, and nothing closed twice. An owner follows its own events; one that
+AG-UI wants everything closed before the run's end, and nothing closed twice; a call that has no result by then is the
+client's to answer, which none of ours is. An owner follows its own events; one that
 takes over reads the log once.
 """
 
@@ -8,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headrace_executor import events
+
+BROKEN_OFF = "the call was broken off"
 
 Event = Mapping[str, Any]
 
@@ -18,6 +21,7 @@ class Openings:
     def __init__(self) -> None:
         self._messages: dict[str, None] = {}
         self._calls: dict[str, None] = {}
+        self._unanswered: dict[str, None] = {}
         self._steps: dict[str, None] = {}
 
     def see(self, event: Event) -> None:
@@ -29,8 +33,11 @@ class Openings:
                 self._messages.pop(event["messageId"], None)
             case "TOOL_CALL_START":
                 self._calls[event["toolCallId"]] = None
+                self._unanswered[event["toolCallId"]] = None
             case "TOOL_CALL_END":
                 self._calls.pop(event["toolCallId"], None)
+            case "TOOL_CALL_RESULT":
+                self._unanswered.pop(event["toolCallId"], None)
             case "STEP_STARTED":
                 self._steps[event["stepName"]] = None
             case "STEP_FINISHED":
@@ -41,10 +48,12 @@ class Openings:
         closing = [
             *(events.text_end(message) for message in reversed(self._messages)),
             *({"type": "TOOL_CALL_END", "toolCallId": call} for call in reversed(self._calls)),
+            *(events.tool_failed(call, BROKEN_OFF) for call in self._unanswered),
             *(events.step_cut(step) for step in reversed(self._steps)),
         ]
         self._messages.clear()
         self._calls.clear()
+        self._unanswered.clear()
         self._steps.clear()
         return closing
 

@@ -112,6 +112,9 @@ class SessionStore(Protocol):
     async def create(self, session_id: str, *, tenant_id: str, title: str, metadata: bytes) -> Session:
         """Open a session."""
 
+    async def of_thread(self, tenant_id: str, thread_id: str, *, new_id: str, title: str) -> str:
+        """The id of the tenant's session of that name, or with that id; opened as `new_id` when there is none."""
+
     async def get(self, tenant_id: str, session_id: str) -> Session | None:
         """One session."""
 

@@ -179,7 +179,7 @@ class Budget(_message.Message):
     def __init__(self, usd_limit: _Optional[float] = ..., usd: _Optional[float] = ..., tokens_limit: _Optional[int] = ..., tokens: _Optional[int] = ..., calls_limit: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class SubmitRunRequest(_message.Message):
-    __slots__ = ("tenant_id", "request_id", "session_id", "kind", "priority", "traceparent", "body")
+    __slots__ = ("tenant_id", "request_id", "session_id", "kind", "priority", "traceparent", "body", "thread_id")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class SubmitRunRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     request_id: str
     session_id: str
@@ -194,7 +195,8 @@ class SubmitRunRequest(_message.Message):
     priority: Priority
     traceparent: str
     body: bytes
-    def __init__(self, tenant_id: _Optional[str] = ..., request_id: _Optional[str] = ..., session_id: _Optional[str] = ..., kind: _Optional[_Union[RunKind, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., traceparent: _Optional[str] = ..., body: _Optional[bytes] = ...) -> None: ...
+    thread_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., request_id: _Optional[str] = ..., session_id: _Optional[str] = ..., kind: _Optional[_Union[RunKind, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., traceparent: _Optional[str] = ..., body: _Optional[bytes] = ..., thread_id: _Optional[str] = ...) -> None: ...
 
 class SubmitRunResponse(_message.Message):
     __slots__ = ("run", "created")

@@ -7,6 +7,7 @@ from headrace_postgres.pool import Pool
 
 from headrace_executor.model import ClaimedRun
 from headrace_executor.ports import Turn
+from headrace_executor.runs import ids
 from headrace_executor.runs.records import Session, SessionMessage
 
 _COLUMNS = """s.session_id::text, s.tenant_id, s.title, s.metadata, s.created_at, COALESCE(
@@ -16,6 +17,20 @@ _COLUMNS = """s.session_id::text, s.tenant_id, s.title, s.metadata, s.created_at
 _HISTORY = """
 SELECT role, body FROM messages
 WHERE session_id = $1 AND run_id <> $2 AND created_at <= $3 ORDER BY position DESC LIMIT $4
+"""
+# The first arm finds the session of every turn but the first. Of first turns at the same moment one inserts the row; the
+# others wait for it and get its id.
+_OF_THREAD = """
+WITH known AS (
+    SELECT session_id FROM sessions WHERE tenant_id = $1 AND (session_id = $3 OR thread_id = $2)
+    ORDER BY (session_id = $3) IS TRUE DESC LIMIT 1
+), opened AS (
+    INSERT INTO sessions (session_id, tenant_id, title, thread_id)
+    SELECT $4, $1, $5, $2 WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT (tenant_id, thread_id) WHERE thread_id IS NOT NULL DO UPDATE SET thread_id = EXCLUDED.thread_id
+    RETURNING session_id
+)
+SELECT session_id::text FROM known UNION ALL SELECT session_id::text FROM opened
 """
 
 
@@ -43,6 +58,12 @@ class SessionStore:
         )
         assert row is not None
         return _session(row)
+
+    async def of_thread(self, tenant_id: str, thread_id: str, *, new_id: str, title: str) -> str:
+        """The id of the tenant's session of that name, or with that id; opened as `new_id` when there is none."""
+        row = await self._pool.fetchrow(_OF_THREAD, tenant_id, thread_id, ids.parse(thread_id), new_id, title)
+        assert row is not None
+        return str(row["session_id"])
 
     async def get(self, tenant_id: str, session_id: str) -> Session | None:
         """One session; None when the tenant has none of that id."""
