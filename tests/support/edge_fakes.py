@@ -417,9 +417,9 @@ class Suite:
 
 
 @asynccontextmanager
-async def suite(**values: Any) -> AsyncIterator[Suite]:
+async def suite(executor: FakeExecutor | None = None, /, **values: Any) -> AsyncIterator[Suite]:
     """Start everything; `values` are settings of the edge."""
-    executor, rag = FakeExecutor(), FakeRag()
+    executor, rag = executor or FakeExecutor(), FakeRag()
     parts = executor_part(executor), rag_part(rag)
     for part in parts:
         await part.start()

@@ -1,6 +1,6 @@
 """Outgoing gRPC: channels that balance, keep alive and retry, and calls that always have a deadline."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -18,12 +18,7 @@ _RETRY = {
     "backoffMultiplier": 3,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
-_SERVICE_CONFIG = orjson.dumps(
-    {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": [{}], "retryPolicy": _RETRY}]}
-).decode()
-
 OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.enable_retries", 1),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -42,13 +37,24 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
 Response = TypeVar("Response")
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
+def open_channel(target: str, *, once: Sequence[str] = ()) -> grpc.aio.Channel:
     """Open a channel inside the running loop; whoever opens it closes it.
 
-    `target` is a gRPC name (`dns:///executor:50051`, `127.0.0.1:50051`) or several addresses with commas between.
+    `target` is a gRPC name (`dns:///executor:50051`, `127.0.0.1:50051`) or several addresses with commas between. `once`
+    are methods, such as `headrace.router.v1.RouterService/Route`, that the channel never repeats: an answer that is lost
+    does not tell whether the call was served.
     """
     name = f"ipv4:{target}" if "," in target else target
-    return grpc.aio.insecure_channel(name, options=OPTIONS, interceptors=list(telemetry.client_interceptors()))
+    options = (*OPTIONS, ("grpc.service_config", _service_config(once)))
+    return grpc.aio.insecure_channel(name, options=options, interceptors=list(telemetry.client_interceptors()))
+
+
+def _service_config(once: Sequence[str]) -> str:
+    methods: list[dict[str, Any]] = [{"name": [{}], "retryPolicy": _RETRY}]
+    for one in once:
+        service, _, method = one.partition("/")
+        methods.append({"name": [{"service": service, "method": method}]})
+    return orjson.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods}).decode()
 
 
 async def unary(

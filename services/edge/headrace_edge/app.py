@@ -16,7 +16,7 @@ from headrace_edge.adapters.calls import Caller as ServiceCaller
 from headrace_edge.adapters.chat_client import ExecutorChats
 from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
 from headrace_edge.adapters.health_client import HealthProbe
-from headrace_edge.adapters.pages_client import ExecutorPages
+from headrace_edge.adapters.pages_client import NEVER_REPEATED, ExecutorPages
 from headrace_edge.adapters.rag_client import RagDocuments
 from headrace_edge.adapters.usage_client import ExecutorUsage
 from headrace_edge.adapters.workflows_client import ExecutorWorkflows
@@ -85,7 +85,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
     """The edge, with its channels open. Raises auth.KeysFileError."""
     keys = _keys(settings)
     async with AsyncExitStack() as stack:
-        executor = await stack.enter_async_context(channels.open_channel(settings.executor_target))
+        executor = await stack.enter_async_context(channels.open_channel(settings.executor_target, once=NEVER_REPEATED))
         rag = await stack.enter_async_context(channels.open_channel(settings.rag_target))
         to_executor = ServiceCaller("executor", settings.call_timeout_s, settings.call_retry_s)
         to_rag = ServiceCaller("rag", settings.call_timeout_s, settings.call_retry_s)

@@ -13,6 +13,9 @@ from headrace_edge.adapters.calls import Caller
 from headrace_edge.model import Listing
 from headrace_edge.pages.model import Page, PageVersion
 
+NEVER_REPEATED = ("headrace.executor.v1.PageService/RestorePage",)
+"""Calls that do something else the second time: an undo undoes one version more."""
+
 
 class ExecutorPages:
     """`ports.Pages` over gRPC."""
