@@ -429,7 +429,7 @@ class Suite:
 
 
 @asynccontextmanager
-async def suite(executor: FakeExecutor | None = None, **values: Any) -> AsyncIterator[Suite]:
+async def suite(executor: FakeExecutor | None = None, /, **values: Any) -> AsyncIterator[Suite]:
     """Start everything; `values` are settings of the edge."""
     executor, rag = executor or FakeExecutor(), FakeRag()
     parts = executor_part(executor), rag_part(rag)
