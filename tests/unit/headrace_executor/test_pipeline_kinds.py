@@ -196,8 +196,8 @@ async def test_a_quiz_reads_as_a_text_without_its_answers() -> None:
 
 @pytest.mark.parametrize(("wanted", "said"), [(2, ["the quiz has 1 of 2 questions"]), (1, [])])
 async def test_a_quiz_with_fewer_questions_than_were_to_come_says_so(wanted: int, said: list[str]) -> None:
-    properties = {**INPUTS["properties"], "questions": {"type": "integer", "default": wanted}}
-    world = World({**QUIZ, "inputs": {**INPUTS, "properties": properties}}, intent="quiz")
+    properties = {"message": {"type": "string"}, "questions": {"type": "integer", "default": wanted}}
+    world = World({**QUIZ, "inputs": {"type": "object", "properties": properties}}, intent="quiz")
     world.models.say = lambda _: '{"title": "Sums", "questions": [1]}'
     outcome, _ = await world.run({"message": "sums"})
     assert [one.partition(":")[0] for one in outcome.output.get("warnings", [])] == said
