@@ -351,6 +351,9 @@ class FakeRag(rag_pb2_grpc.RagServiceServicer):
         del self.documents[request.tenant_id, request.workspace, request.document_id]
         return rag_pb2.DeleteDocumentResponse()
 
+    async def Embed(self, request: rag_pb2.EmbedRequest, context: Context) -> rag_pb2.EmbedResponse:
+        raise errors.FailedPrecondition("the edge never asks for this")
+
     def _find(self, request: Any) -> rag_pb2.Document:
         found = self.documents.get((request.tenant_id, request.workspace, request.document_id))
         if found is None:
