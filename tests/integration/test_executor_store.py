@@ -27,7 +27,7 @@ async def pool(postgres_url: str) -> AsyncIterator[Pool]:
 async def test_processes_that_start_together_migrate_once(postgres_url: str) -> None:
     await asyncio.gather(*(SCHEMA.migrate(postgres_url) for _ in range(4)))
     connection = await asyncpg.connect(postgres_url)
-    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 4
+    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 5
     await connection.close()
 
 
@@ -38,7 +38,7 @@ async def test_a_migration_that_was_applied_but_not_noted_is_applied_again(postg
     await connection.execute("DELETE FROM headrace_executor_migrations")
     await connection.execute("INSERT INTO headrace_executor_migrations_lock (pid) VALUES (1)")
     await SCHEMA.migrate(postgres_url)
-    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 4
+    assert await connection.fetchval("SELECT count(*) FROM headrace_executor_migrations") == 5
     await connection.close()
 
 

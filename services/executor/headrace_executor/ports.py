@@ -224,6 +224,16 @@ class Rag(Protocol):
         """Read a document into a workspace and return it in docs/api.md's shape."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A memory of the run's session that has to do with the request."""
+
+    key: str
+    text: str
+    score: float
+    """Cosine similarity, -1 to 1."""
+
+
 class Models(Protocol):
     """The part of `headrace_llm.client.ModelClient` that a run uses."""
 

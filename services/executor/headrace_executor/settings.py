@@ -34,6 +34,8 @@ class Settings(ServiceSettings):
     max_workflows_per_tenant: Count = 1_000
     max_pages_per_tenant: Count = 10_000
     """Pages stay until they are deleted; each has at most 200 versions and 64 MiB."""
+    max_memories_per_session: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    """Each has at most 64 KiB; a search compares with all of them."""
     max_parallel_nodes: Annotated[int, Field(ge=1, le=256)] = 8
     """Nodes of one run that are worked on at once, items of maps and nodes of flows included."""
     max_parallel_nodes_per_replica: Annotated[int, Field(ge=1, le=4096)] = 64

@@ -98,8 +98,8 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchMemories(self, request, context):
-        """SearchMemories answers with the memories nearest to a query. Errors: INVALID_ARGUMENT; UNAVAILABLE with RetryInfo when
-        the query's vector cannot be had.
+        """SearchMemories answers with the memories nearest to what a query means. Errors: INVALID_ARGUMENT; UNAVAILABLE
+        (EMBEDDINGS_AWAY) with RetryInfo when the query's vector cannot be had.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,8 +46,8 @@ class MemoryServiceStub:
     DeleteMemory: _grpc.UnaryUnaryMultiCallable[_memories_pb2.DeleteMemoryRequest, _memories_pb2.DeleteMemoryResponse]
     """DeleteMemory errors as GetMemory and, when the revision is another, as PutMemory."""
     SearchMemories: _grpc.UnaryUnaryMultiCallable[_memories_pb2.SearchMemoriesRequest, _memories_pb2.SearchMemoriesResponse]
-    """SearchMemories answers with the memories nearest to a query. Errors: INVALID_ARGUMENT; UNAVAILABLE with RetryInfo when
-    the query's vector cannot be had.
+    """SearchMemories answers with the memories nearest to what a query means. Errors: INVALID_ARGUMENT; UNAVAILABLE
+    (EMBEDDINGS_AWAY) with RetryInfo when the query's vector cannot be had.
     """
 
 @_typing.type_check_only
@@ -68,8 +68,8 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     DeleteMemory: _aio.UnaryUnaryMultiCallable[_memories_pb2.DeleteMemoryRequest, _memories_pb2.DeleteMemoryResponse]  # type: ignore[assignment]
     """DeleteMemory errors as GetMemory and, when the revision is another, as PutMemory."""
     SearchMemories: _aio.UnaryUnaryMultiCallable[_memories_pb2.SearchMemoriesRequest, _memories_pb2.SearchMemoriesResponse]  # type: ignore[assignment]
-    """SearchMemories answers with the memories nearest to a query. Errors: INVALID_ARGUMENT; UNAVAILABLE with RetryInfo when
-    the query's vector cannot be had.
+    """SearchMemories answers with the memories nearest to what a query means. Errors: INVALID_ARGUMENT; UNAVAILABLE
+    (EMBEDDINGS_AWAY) with RetryInfo when the query's vector cannot be had.
     """
 
 class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -117,8 +117,8 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memories_pb2.SearchMemoriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memories_pb2.SearchMemoriesResponse, _abc.Awaitable[_memories_pb2.SearchMemoriesResponse]]:
-        """SearchMemories answers with the memories nearest to a query. Errors: INVALID_ARGUMENT; UNAVAILABLE with RetryInfo when
-        the query's vector cannot be had.
+        """SearchMemories answers with the memories nearest to what a query means. Errors: INVALID_ARGUMENT; UNAVAILABLE
+        (EMBEDDINGS_AWAY) with RetryInfo when the query's vector cannot be had.
         """
 
 def add_MemoryServiceServicer_to_server(servicer: MemoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
