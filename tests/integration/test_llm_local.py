@@ -1,4 +1,4 @@
-"""The real small models: an answer, a stream and a schema from SmolLM2, vectors from MiniLM and the multilingual encoder."""
+"""The real small models: an answer, a stream and a schema from SmolLM2, vectors from both embedders."""
 
 import asyncio
 import json

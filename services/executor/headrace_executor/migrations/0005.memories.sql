@@ -4,7 +4,7 @@
 
 -- The rag service's migrations ask for the extension too, perhaps at the same moment, and of two that make it at once one fails.
 -- Both hold this lock.
-SELECT pg_advisory_xact_lock(hashtext('headrace_extension_vector'));
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('headrace_extension_vector')); END $$;
 CREATE EXTENSION IF NOT EXISTS vector;
 
 -- A session's memories go with it. `vector` is the text's, made by `model`; none when `model` is empty. Vectors of different

@@ -1,1 +1,3 @@
-SELECT 1;
+-- The extension stays: others' tables have vectors.
+-- depends:
+DO $$ BEGIN END $$;

@@ -3,5 +3,5 @@
 -- Every statement may run twice: a migration is applied in one transaction and noted as applied in the next.
 -- depends: 0001.documents
 
-SELECT pg_advisory_xact_lock(hashtext('headrace_extension_vector'));
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('headrace_extension_vector')); END $$;
 CREATE EXTENSION IF NOT EXISTS vector;
