@@ -185,3 +185,10 @@ async def test_the_description_has_the_routes(edge: Suite) -> None:
     assert paths[one].keys() == {"get", "put", "delete"}
     assert {"200", "201", "412"} <= paths[one]["put"]["responses"].keys()
     assert paths["/api/sessions/{session_id}/memory/search"].keys() == {"post"}
+
+
+@pytest.mark.parametrize(("memory", "sent"), [({}, {"top_k": 5}), ({"top_k": 50}, {"top_k": 50}), (None, None)], ids=str)
+async def test_a_conversation_asks_for_memories(edge: Suite, memory: Any, sent: Any) -> None:
+    accepted = await edge.client.post("/api/tasks", json={"kind": "conversation", "message": "hello", "memory": memory})
+    assert accepted.status_code == 202
+    assert edge.executor.runs[accepted.json()["run_id"]].body.get("memory") == sent

@@ -1,9 +1,11 @@
 """What a session remembers, as its user meets it: found in another language, kept through kills, gone with the session."""
 
 import asyncio
+import json
 from typing import Any
 
 from tests.e2e.suite import Suite
+from tests.support.openai_server import OpenAiServer, Reply
 
 FACTS: dict[str, dict[str, Any]] = {
     "food": {"value": {"avoid": ["peanuts"]}, "text": "The user is allergic to peanuts and shellfish."},
@@ -60,3 +62,27 @@ async def test_what_was_accepted_while_rag_was_dead_is_found_when_it_is_back(sui
     assert (await search(suite, path, "有什么东西不能吃？"))["items"][0]["key"] == "food"
     assert (await suite.get(f"{path}/food")).headers["etag"] == '"1"'
     await suite.ready()
+
+
+async def test_an_answer_is_made_with_what_the_session_remembers(suite: Suite, provider: OpenAiServer) -> None:
+    await suite.ready()
+    path = await begin(suite)
+    for key, fact in FACTS.items():
+        assert (await suite.call("PUT", f"{path}/{key}", fact)).status_code == 201
+    provider.otherwise = Reply(text="Noodles with beef.")
+    body = {
+        "message": "我有什么东西不能吃？",
+        "mode": "chat",
+        "session_id": path.split("/")[3],
+        "memory": {"top_k": 1},
+    }
+    answer = await suite.post("/api/conversation", body)
+    assert answer.json()["reply"] == "Noodles with beef.", answer.text
+    prompt = str(provider.requests[-1]["messages"])
+    assert "- food: The user is allergic to peanuts and shellfish." in prompt
+    assert "jazz" not in prompt
+    events = [json.loads(event.data) async for event in suite.events(answer.json()["run_id"])]
+    assert "recall" in [event.get("stepName") for event in events]
+    (recalled,) = [event["value"] for event in events if event.get("name") == "headrace.recalled"]
+    assert [one["key"] for one in recalled["memories"]] == ["food"]
+    assert recalled["warnings"] == []

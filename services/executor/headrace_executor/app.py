@@ -71,6 +71,7 @@ async def service(
                 models=client,
                 sessions=stores.sessions,
                 interruptions=stores.interruptions,
+                memories=stores.memories,
                 workflows=stores.workflows,
                 pages=stores.pages,
                 toolbox=toolbox,

@@ -37,6 +37,7 @@ from headrace_executor.model import Json, Priority
 from headrace_executor.pages import KeptPages
 from headrace_executor.policy import Pace, QueueLimits
 from headrace_executor.ports import Interruptions, Pages, Pipeline, Sessions, Workflows
+from headrace_executor.ports import Memories as RunMemories
 from headrace_executor.resolution import Resolver
 from headrace_executor.runs.chat_usage import ChatUsage
 from headrace_executor.runs.costs import KindCosts
@@ -72,6 +73,7 @@ class Stores:
 
     sessions: Sessions
     interruptions: Interruptions
+    memories: RunMemories
     workflows: Workflows
     pages: Pages
 
@@ -222,7 +224,7 @@ class _Parts:
     def stores(self) -> Stores:
         limit = self._settings.max_pages_per_tenant
         pages = RunPages(self._requests, max_per_tenant=limit)
-        return Stores(self.sessions, InterruptionStore(self._requests), self._workflows, pages)
+        return Stores(self.sessions, InterruptionStore(self._requests), self.memories, self._workflows, pages)
 
     def workflows(self) -> SavedWorkflows:
         limit = self._settings.max_workflows_per_tenant

@@ -56,6 +56,8 @@ def builtin_name(request: Request) -> str:
     """The built-in blueprint for a request; for those that a model plans, their template."""
     documents = bool(request.workspace or request.sources)
     match request.intent:
+        case Intent.CHAT | Intent.QA if request.recalled:
+            return f"{request.intent.value}_recall"
         case Intent.CHAT:
             return "chat_followup" if request.history else "chat"
         case Intent.QA:
