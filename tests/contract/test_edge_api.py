@@ -231,6 +231,9 @@ BAD_BODIES = [
     (b'{"message": "x", "tools": "calculator"}', 422),
     (b'{"message": "x", "tools": ["a b"]}', 422),
     (b'{"message": "x", "tools": ["school*"]}', 422),
+    (b'{"message": "x", "memory": {"top_k": 51}}', 422),
+    (b'{"message": "x", "memory": {"other": 1}}', 422),
+    (b'{"message": "x", "memory": true}', 422),
     (b'{"message": "' + b"x" * 40_000 + b'"}', 422),
     (b'{"message": "x", "metadata": {"a": "' + b"x" * 20_000 + b'"}}', 422),
 ]

@@ -1,4 +1,4 @@
-"""The commands of docs/workflows.md and docs/pages.md are answered as they stand there."""
+"""The commands of docs/workflows.md, docs/pages.md and docs/memory.md are answered as they stand there."""
 
 import re
 from collections.abc import AsyncIterator
@@ -62,3 +62,18 @@ async def test_pages(edge: Suite, tmp_path: Path) -> None:
     assert orjson.loads(answers[7])["version"] == 1
     assert answers[8] == "2"
     assert not edge.executor.pages
+
+
+async def test_memory(edge: Suite, tmp_path: Path) -> None:
+    answers: list[str] = []
+    for one in docs.commands("memory.md"):
+        session = orjson.loads(answers[0])["session_id"] if answers else ""
+        answers.append(await docs.answered(one.replace("SESSION_ID", session), edge.port, tmp_path))
+    assert len(answers) == 8
+    assert orjson.loads(answers[1])["value"] == {"avoid": ["peanuts"]}
+    assert orjson.loads(answers[2])["revision"] == 1
+    assert orjson.loads(answers[3]).keys() == {"items", "pending", "timings"}
+    assert [one["key"] for one in orjson.loads(answers[4])["items"]] == ["food.allergies", "home"]
+    assert 'etag: "1"' in answers[5]
+    assert orjson.loads(answers[6])["value"] == "用户住在北京。"
+    assert [key for _, key in edge.executor.memories] == ["food.allergies"]

@@ -1,5 +1,6 @@
 """RagService against its proto, through a real channel; what it stands on is in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,12 +9,15 @@ from typing import Any
 import pytest
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
 from headrace_llm.errors import Throttled
-from headrace_rag import app, searching, writing
+from headrace_rag import app, metrics, searching, writing
+from headrace_rag.embedding import Embeddings, Limits
 from headrace_rag.errors import StoreAway
 from headrace_rag.model import Entity, Found, Keywords, Passage, Relation
 from headrace_rag.servicer import RagServicer
 from headrace_runtime import channels, errors, serve
 
+from tests.support.embeddings import WordEmbedder, vector
+from tests.support.executor_durable import eventually, refused
 from tests.support.models import ScriptedModels
 from tests.support.rag import Rag
 from tests.support.rag_doubles import MemoryDocuments, MemoryIndex, MemoryLock
@@ -28,12 +32,14 @@ class Stage:
     documents: MemoryDocuments = field(default_factory=MemoryDocuments)
     index: MemoryIndex = field(default_factory=MemoryIndex)
     models: ScriptedModels = field(default_factory=ScriptedModels)
+    embedder: WordEmbedder = field(default_factory=WordEmbedder)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Rag]:
         reader = searching.Reader(self.index, self.documents, self.models, searching.Limits(10, 2))
         writer = writing.Writer(self.index, self.documents, MemoryLock(), writing.Limits(2, 2, 60))
-        endpoint = serve.Endpoint(app.SERVICE, RagServicer(reader, writer), rag_pb2_grpc.add_RagServiceServicer_to_server)
+        servicer = RagServicer(reader, writer, Embeddings(self.embedder, Limits(2, 10)))
+        endpoint = serve.Endpoint(app.SERVICE, servicer, rag_pb2_grpc.add_RagServiceServicer_to_server)
         server, _, port = await serve.start(serve.Service((endpoint,)), "127.0.0.1:0")
         channel = channels.open_channel(f"127.0.0.1:{port}")
         try:
@@ -153,3 +159,40 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
             await service.ingest("a", "text")
 
     assert (caught.value.reason, caught.value.retry_after_s) == ("STORE_AWAY", 1.0)
+
+
+async def test_texts_have_vectors_in_their_order_and_a_name() -> None:
+    async with Stage().running() as service:
+        answer = await service.embed("grain mill", "water", "grain")
+    assert answer.model == "words"
+    found = [list(one.values) for one in answer.embeddings]
+    assert found == [pytest.approx(vector(text), abs=1e-6) for text in ("grain mill", "water", "grain")]
+
+
+@pytest.mark.parametrize(
+    "texts", [(), ("a", ""), ("a" * 8193,), ("a",) * 33, ("a" * 8192, "a" * 8192, "a")], ids=lambda texts: str(len(texts))
+)
+async def test_no_more_texts_are_embedded_than_are_allowed(texts: tuple[str, ...]) -> None:
+    stage = Stage()
+    async with stage.running() as service:
+        error = await refused(service.embed(*texts))
+    assert isinstance(error, errors.InvalidArgument)
+    assert error.violations[0].field.startswith("texts")
+    assert not stage.embedder.texts
+
+
+async def test_calls_for_vectors_wait_in_no_longer_line_than_allowed_and_no_longer_than_their_deadline() -> None:
+    stage = Stage(embedder=WordEmbedder(gate=asyncio.Event()))
+    assert stage.embedder.gate is not None
+    async with stage.running() as service, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(service.embed("grain")) for _ in range(2)]
+        await eventually(lambda: metrics.EMBEDDING._value.get() == 2)
+        error = await refused(service.embed("grain"))
+        assert (type(error), error.reason) == (errors.ResourceExhausted, "TOO_MANY_EMBEDS")
+        assert error.retry_after_s
+        stage.embedder.gate.set()
+        assert [len((await one).embeddings) for one in waiting] == [1, 1]
+        stage.embedder.gate = asyncio.Event()
+        assert isinstance(await refused(service.embed("grain", timeout_s=0.2)), errors.DeadlineExceeded)
+        stage.embedder.gate = None
+        assert (await service.embed("grain")).embeddings

@@ -16,13 +16,20 @@ import httpx
 import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as grpc_pb
-from headrace.executor.v1 import pages_pb2, pages_pb2_grpc, workflows_pb2, workflows_pb2_grpc
+from headrace.executor.v1 import (
+    memories_pb2,
+    memories_pb2_grpc,
+    pages_pb2,
+    pages_pb2_grpc,
+    workflows_pb2,
+    workflows_pb2_grpc,
+)
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
 from headrace_edge import server
 from headrace_edge.settings import Settings
 from headrace_runtime import errors, serve
 
-from tests.support.edge_stores import FakePages, FakeWorkflows
+from tests.support.edge_stores import FakeMemories, FakePages, FakeWorkflows
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ENDED = (pb.RUN_STATE_SUCCEEDED, pb.RUN_STATE_FAILED, pb.RUN_STATE_CANCELLED)
@@ -79,12 +86,14 @@ class FakeExecutor(
     grpc_pb.UsageServiceServicer,
     FakeWorkflows,
     FakePages,
+    FakeMemories,
 ):
     """Runs do what `script` says when they are submitted; chats go through the steps of `chat`."""
 
     def __init__(self) -> None:
         FakeWorkflows.__init__(self)
         FakePages.__init__(self)
+        FakeMemories.__init__(self)
         self.runs: dict[str, FakeRun] = {}
         self.by_request: dict[tuple[str, str], FakeRun] = {}
         self.sessions: dict[str, pb.Session] = {}
@@ -363,6 +372,9 @@ class FakeRag(rag_pb2_grpc.RagServiceServicer):
         del self.documents[request.tenant_id, request.workspace, request.document_id]
         return rag_pb2.DeleteDocumentResponse()
 
+    async def Embed(self, request: rag_pb2.EmbedRequest, context: Context) -> rag_pb2.EmbedResponse:
+        raise errors.FailedPrecondition("the edge never asks for this")
+
     def _find(self, request: Any) -> rag_pb2.Document:
         found = self.documents.get((request.tenant_id, request.workspace, request.document_id))
         if found is None:
@@ -392,7 +404,11 @@ class Part:
 
 
 def executor_part(executor: FakeExecutor) -> Part:
-    names = {name: one for file in (pb, workflows_pb2, pages_pb2) for name, one in file.DESCRIPTOR.services_by_name.items()}
+    names = {
+        name: one
+        for file in (pb, workflows_pb2, pages_pb2, memories_pb2)
+        for name, one in file.DESCRIPTOR.services_by_name.items()
+    }
     adders: dict[str, Any] = {
         "ExecutorService": grpc_pb.add_ExecutorServiceServicer_to_server,
         "SessionService": grpc_pb.add_SessionServiceServicer_to_server,
@@ -401,6 +417,7 @@ def executor_part(executor: FakeExecutor) -> Part:
         "UsageService": grpc_pb.add_UsageServiceServicer_to_server,
         "WorkflowService": workflows_pb2_grpc.add_WorkflowServiceServicer_to_server,
         "PageService": pages_pb2_grpc.add_PageServiceServicer_to_server,
+        "MemoryService": memories_pb2_grpc.add_MemoryServiceServicer_to_server,
     }
     endpoints = tuple(serve.Endpoint(names[name].full_name, executor, add) for name, add in adders.items())
     return Part(serve.Service(endpoints))

@@ -1,4 +1,4 @@
-"""Saved workflows and pages of a fake executor, kept in memory, with real revisions and versions."""
+"""Saved workflows, pages and memories of a fake executor, in its process, with real revisions and versions."""
 
 # ruff: noqa: N802 - gRPC names its methods
 
@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 import orjson
 from google.protobuf import timestamp_pb2
+from headrace.executor.v1 import memories_pb2 as memories
+from headrace.executor.v1 import memories_pb2_grpc, pages_pb2_grpc, workflows_pb2_grpc
 from headrace.executor.v1 import pages_pb2 as pages
-from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
 from headrace.executor.v1 import workflows_pb2 as workflows
 from headrace_blueprint.model import SCHEMA as LANGUAGE
 from headrace_blueprint.model import Blueprint
@@ -128,6 +129,80 @@ class FakeWorkflows(workflows_pb2_grpc.WorkflowServiceServicer):
     ) -> workflows.GetBlueprintSchemaResponse:
         tools = {"x-tools": [f"{request.tenant_id}.calculator"]} if request.tenant_id else {}
         return workflows.GetBlueprintSchemaResponse(schema=orjson.dumps({**LANGUAGE, **tools}))
+
+
+class FakeMemories(memories_pb2_grpc.MemoryServiceServicer):
+    """Compares and writes as the executor does; a search finds what has the query in its text."""
+
+    sessions: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.memories: dict[tuple[str, str], memories.Memory] = {}
+        self.embeddings_away = False
+
+    def _in_session(self, request: Any) -> str:
+        session = self.sessions.get(request.session_id)
+        if session is None or session.tenant_id != request.tenant_id:
+            raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
+        return str(request.session_id)
+
+    def _memory(self, request: Any) -> memories.Memory:
+        found = self.memories.get((self._in_session(request), request.key))
+        if found is None:
+            raise errors.NotFound(f"there is no memory {request.key}", reason="MEMORY_NOT_FOUND")
+        return found
+
+    async def PutMemory(self, request: memories.PutMemoryRequest, context: Context) -> memories.PutMemoryResponse:
+        key = (self._in_session(request), request.key)
+        old = self.memories.get(key)
+        _compare_memory(old, request)
+        made = memories.Memory(
+            key=request.key,
+            value=request.value,
+            text=request.text or request.value.decode(),
+            metadata=request.metadata,
+            revision=old.revision + 1 if old else 1,
+            create_time=old.create_time if old else now(),
+            update_time=now(),
+        )
+        self.memories[key] = made
+        return memories.PutMemoryResponse(memory=made, created=old is None)
+
+    async def GetMemory(self, request: memories.GetMemoryRequest, context: Context) -> memories.GetMemoryResponse:
+        return memories.GetMemoryResponse(memory=self._memory(request))
+
+    async def ListMemories(self, request: memories.ListMemoriesRequest, context: Context) -> memories.ListMemoriesResponse:
+        session_id = self._in_session(request)
+        mine = sorted(key for owner, key in self.memories if owner == session_id and key > request.page_token)
+        shown = mine[: request.page_size]
+        return memories.ListMemoriesResponse(
+            memories=[self.memories[session_id, key] for key in shown],
+            next_page_token=shown[-1] if len(mine) > len(shown) else "",
+        )
+
+    async def DeleteMemory(self, request: memories.DeleteMemoryRequest, context: Context) -> memories.DeleteMemoryResponse:
+        _compare_memory(self._memory(request), request)
+        del self.memories[request.session_id, request.key]
+        return memories.DeleteMemoryResponse()
+
+    async def SearchMemories(
+        self, request: memories.SearchMemoriesRequest, context: Context
+    ) -> memories.SearchMemoriesResponse:
+        session_id = self._in_session(request)
+        if self.embeddings_away:
+            raise errors.Unavailable("memories cannot be searched", reason="EMBEDDINGS_AWAY", retry_after_s=3)
+        mine = [one for (owner, _), one in sorted(self.memories.items()) if owner == session_id]
+        found = [memories.FoundMemory(memory=one, score=0.5) for one in mine if request.query in one.text]
+        return memories.SearchMemoriesResponse(memories=found[: request.top_k], pending=len(mine) - len(found))
+
+
+def _compare_memory(old: memories.Memory | None, request: memories.PutMemoryRequest | memories.DeleteMemoryRequest) -> None:
+    if not request.HasField("expected_revision"):
+        return
+    if request.expected_revision == 0 and old is not None:
+        raise errors.AlreadyExists("there is such a memory", reason="MEMORY_EXISTS")
+    if request.expected_revision != (old.revision if old else 0):
+        raise errors.Aborted("the memory is at another revision", reason="MEMORY_CHANGED")
 
 
 class FakePages(pages_pb2_grpc.PageServiceServicer):

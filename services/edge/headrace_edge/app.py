@@ -16,6 +16,7 @@ from headrace_edge.adapters.calls import Caller as ServiceCaller
 from headrace_edge.adapters.chat_client import ExecutorChats
 from headrace_edge.adapters.executor_client import ExecutorCatalog, ExecutorRuns, ExecutorSessions
 from headrace_edge.adapters.health_client import HealthProbe
+from headrace_edge.adapters.memories_client import ExecutorMemories
 from headrace_edge.adapters.pages_client import NEVER_REPEATED, ExecutorPages
 from headrace_edge.adapters.rag_client import RagDocuments
 from headrace_edge.adapters.usage_client import ExecutorUsage
@@ -39,6 +40,7 @@ from headrace_edge.routes import (
     conversation,
     documents,
     health,
+    memories,
     openai_chat,
     openai_models,
     pages,
@@ -61,6 +63,7 @@ _ROUTES = (
     workflows,
     pages,
     sessions,
+    memories,
     documents,
     catalog,
     openai_models,
@@ -110,6 +113,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
             usage=ExecutorUsage(executor, to_executor),
             workflows=ExecutorWorkflows(executor, to_executor),
             pages=ExecutorPages(executor, to_executor, output_timeout_s=settings.output_timeout_s),
+            memories=ExecutorMemories(executor, to_executor),
             watcher=Watcher(runs, settings.watch_retry_s),
             waiter=Waiter(runs, drain, settings.wait_slice_s),
             streams=streams,

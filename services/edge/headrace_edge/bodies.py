@@ -97,6 +97,12 @@ class ResumingBody(RunBody):
         return {} if self.resume is None else {"resume": [one.model_dump() for one in self.resume]}
 
 
+class RecallBody(Body):
+    """How much of what the session remembers goes into the answer."""
+
+    top_k: Annotated[int, Field(ge=1, le=50, description="Memories at most, the nearest to the message.")] = 5
+
+
 class ConversationBody(ResumingBody):
     """A message to be answered, or the answers to what was asked back."""
 
@@ -110,6 +116,7 @@ class ConversationBody(ResumingBody):
     workspace: Workspace | None = Field(None, description="The documents to answer from; absent means `default`.")
     tools: ToolNames = None
     metadata: Metadata | None = Field(None, description="Kept with the run.")
+    memory: RecallBody | None = Field(None, description="Answer with what the session remembers; absent: without.")
 
     @model_validator(mode="after")
     def _says_something(self) -> "ConversationBody":
@@ -119,7 +126,7 @@ class ConversationBody(ResumingBody):
 
     def value(self) -> dict[str, Any]:
         """The run's body but for `execute`."""
-        fields = {"message", "mode", "model", "workspace", "tools", "metadata"}
+        fields = {"message", "mode", "model", "workspace", "tools", "metadata", "memory"}
         return {**self.model_dump(include=fields, exclude_none=True), **self.answers()}
 
     def run_body(self, *, execute: bool) -> bytes:

@@ -29,6 +29,7 @@ class Edge:
     usage: ports.Usage
     workflows: ports.Workflows
     pages: ports.Pages
+    memories: ports.Memories
     watcher: Watcher
     waiter: Waiter
     streams: Streams

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
+from headrace_edge.memories.model import Memory, MemoryContent, MemoryMatches
 from headrace_edge.model import (
     Document,
     Found,
@@ -85,6 +86,30 @@ class Sessions(Protocol):
 
     async def messages(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Listing[Message]:
         """Read its messages, oldest first."""
+
+
+class Memories(Protocol):
+    """What the executor's conversations remember. Each raises NotFound (SESSION_NOT_FOUND)."""
+
+    async def put(
+        self, tenant: str, session_id: str, key: str, content: MemoryContent, *, expected_revision: int | None
+    ) -> tuple[Memory, bool]:
+        """Make or replace one, and say whether it was made; revision 0 is a new one's, None any.
+
+        Raises AlreadyExists, Aborted (MEMORY_CHANGED).
+        """
+
+    async def get(self, tenant: str, session_id: str, key: str) -> Memory:
+        """Read one. Raises NotFound (MEMORY_NOT_FOUND)."""
+
+    async def list(self, tenant: str, session_id: str, *, cursor: str, limit: int) -> Listing[Memory]:
+        """Read them, in the order of their keys."""
+
+    async def delete(self, tenant: str, session_id: str, key: str, *, expected_revision: int | None) -> None:
+        """Remove one. Raises NotFound (MEMORY_NOT_FOUND), Aborted (MEMORY_CHANGED)."""
+
+    async def search(self, tenant: str, session_id: str, *, query: str, top_k: int) -> MemoryMatches:
+        """Find those nearest to a query. Raises Unavailable (EMBEDDINGS_AWAY)."""
 
 
 class Catalog(Protocol):

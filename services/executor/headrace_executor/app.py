@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
-from headrace.executor.v1 import pages_pb2_grpc, workflows_pb2_grpc
+from headrace.executor.v1 import memories_pb2_grpc, pages_pb2_grpc, workflows_pb2_grpc
 from headrace_llm.app import model_parts
 from headrace_llm.client import ModelClient
 from headrace_llm.settings import LlmSettings
@@ -25,6 +25,7 @@ from headrace_executor.chat_servicer import ChatServicer
 from headrace_executor.durable import Durable, Stores, open_durable
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.pipeline import RunPipeline
+from headrace_executor.memories_servicer import MemoryServicer
 from headrace_executor.pages_servicer import PageServicer
 from headrace_executor.ports import Pipeline
 from headrace_executor.servicer import ExecutorServicer
@@ -52,13 +53,14 @@ async def service(
             own = await stack.enter_async_context(model_parts(read(LlmSettings)))
             models, budgets, waits = own.client, own.budgets, own.waits
         client = models
-        parts = await _parts(settings, stack, client) if pipeline is None else None
+        rag = RagClient(await stack.enter_async_context(channels.open_channel(settings.rag_target)))
+        parts = await _parts(settings, stack) if pipeline is None else None
 
         def build(stores: Stores) -> Pipeline:
             if pipeline is not None:
                 return pipeline
             assert parts is not None
-            router, planner, rag, cel = parts
+            router, planner, cel = parts
             limits = Limits(
                 max_parallel_nodes=settings.max_parallel_nodes,
                 max_parallel_nodes_per_replica=settings.max_parallel_nodes_per_replica,
@@ -73,6 +75,7 @@ async def service(
                 models=client,
                 sessions=stores.sessions,
                 interruptions=stores.interruptions,
+                memories=stores.memories,
                 workflows=stores.workflows,
                 pages=stores.pages,
                 toolbox=toolbox,
@@ -82,7 +85,7 @@ async def service(
             )
 
         durable = await stack.enter_async_context(
-            open_durable(settings, pipeline=build, models=client, budgets=budgets, toolbox=toolbox)
+            open_durable(settings, pipeline=build, models=client, embeddings=rag, budgets=budgets, toolbox=toolbox)
         )
         if budgets is not None:
             budgets.ledger = durable.usage
@@ -98,15 +101,13 @@ async def service(
         yield serve.Service(endpoints=served, drain=drain, failed=durable.failed)
 
 
-async def _parts(
-    settings: Settings, stack: AsyncExitStack, client: ModelClient
-) -> tuple[RouterClient, PlannerClient, RagClient, CelWorkers]:
-    targets = (settings.router_target, settings.planner_target, settings.rag_target)
-    router, planner, rag = [await stack.enter_async_context(channels.open_channel(target)) for target in targets]
+async def _parts(settings: Settings, stack: AsyncExitStack) -> tuple[RouterClient, PlannerClient, CelWorkers]:
+    targets = (settings.router_target, settings.planner_target)
+    router, planner = [await stack.enter_async_context(channels.open_channel(target)) for target in targets]
     cel = CelWorkers()
     stack.push_async_callback(cel.close)
     await cel.begin()
-    return RouterClient(router), PlannerClient(planner), RagClient(rag), cel
+    return RouterClient(router), PlannerClient(planner), cel
 
 
 def endpoints(
@@ -151,5 +152,10 @@ def endpoints(
         ),
         serve.Endpoint(
             f"{PACKAGE}.PageService", PageServicer(durable.pages), pages_pb2_grpc.add_PageServiceServicer_to_server
+        ),
+        serve.Endpoint(
+            f"{PACKAGE}.MemoryService",
+            MemoryServicer(durable.memories),
+            memories_pb2_grpc.add_MemoryServiceServicer_to_server,
         ),
     )

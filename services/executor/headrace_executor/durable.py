@@ -19,6 +19,7 @@ from headrace_executor.adapters.postgres.claims import ClaimStore
 from headrace_executor.adapters.postgres.flush import FlushStore
 from headrace_executor.adapters.postgres.interruptions import InterruptionStore
 from headrace_executor.adapters.postgres.logs import LogStore
+from headrace_executor.adapters.postgres.memories import MemoryStore
 from headrace_executor.adapters.postgres.page_versions import PageStore
 from headrace_executor.adapters.postgres.pages import RunPages
 from headrace_executor.adapters.postgres.runs import RunStore
@@ -31,10 +32,12 @@ from headrace_executor.adapters.postgres.workflows import WorkflowStore
 from headrace_executor.adapters.redis_hints import NoHints, RedisHints
 from headrace_executor.engine import catalog
 from headrace_executor.errors import StoreAway, StoreRefused
+from headrace_executor.memories import Embeddings, Memories
 from headrace_executor.model import Json, Priority
 from headrace_executor.pages import KeptPages
 from headrace_executor.policy import Pace, QueueLimits
 from headrace_executor.ports import Interruptions, Pages, Pipeline, Sessions, Workflows
+from headrace_executor.ports import Memories as RunMemories
 from headrace_executor.resolution import Resolver
 from headrace_executor.runs.chat_usage import ChatUsage
 from headrace_executor.runs.costs import KindCosts
@@ -70,6 +73,7 @@ class Stores:
 
     sessions: Sessions
     interruptions: Interruptions
+    memories: RunMemories
     workflows: Workflows
     pages: Pages
 
@@ -84,6 +88,7 @@ class Durable:
     sessions: SessionStore
     workflows: SavedWorkflows
     pages: KeptPages
+    memories: Memories
     usage: UsageStore
     chat_usage: ChatUsage
     worker: Worker
@@ -104,6 +109,7 @@ async def open_durable(
     *,
     pipeline: Callable[[Stores], Pipeline],
     models: ModelClient,
+    embeddings: Embeddings,
     budgets: Budgets | None = None,
     toolbox: Toolbox | None = None,
 ) -> AsyncIterator[Durable]:
@@ -119,7 +125,7 @@ async def open_durable(
         chat_usage = ChatUsage(usage)
         stack.push_async_callback(chat_usage.close)
         tasks = await stack.enter_async_context(guard())
-        parts = _Parts(settings, work, requests, hints, models, budgets, toolbox or NoTools())
+        parts = _Parts(settings, work, requests, hints, models, embeddings, budgets, toolbox or NoTools())
         upkeep = parts.upkeep()
         await upkeep.begin()
         await parts.recall()
@@ -147,6 +153,7 @@ async def open_durable(
             parts.sessions,
             parts.workflows(),
             parts.pages,
+            parts.memories,
             usage,
             chat_usage,
             worker,
@@ -167,6 +174,7 @@ class _Parts:
         requests: Pool,
         hints: RedisHints | NoHints,
         models: ModelClient,
+        embeddings: Embeddings,
         budgets: Budgets | None,
         toolbox: Toolbox,
     ) -> None:
@@ -185,6 +193,8 @@ class _Parts:
         self._validator = Validator(self._workflows, self._tools)
         self.pages = KeptPages(self._pages)
         self.sessions = SessionStore(requests)
+        limit = settings.max_memories_per_session
+        self.memories = Memories(MemoryStore(requests), embeddings, max_per_session=limit)
         self.hub = Hub(FeedLimits(tail_bytes=settings.tail_bytes))
         self.lease = Lease(self._claims, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s, slots=settings.slots)
         self.flusher = Flusher(FlushStore(work), self.hub, hints, self.lease, token_delay_s=settings.token_delay_s)
@@ -216,7 +226,7 @@ class _Parts:
         pages = RunPages(
             self._requests, max_per_tenant=settings.max_pages_per_tenant, max_versions=settings.max_versions_per_page
         )
-        return Stores(self.sessions, InterruptionStore(self._requests), self._workflows, pages)
+        return Stores(self.sessions, InterruptionStore(self._requests), self.memories, self._workflows, pages)
 
     def workflows(self) -> SavedWorkflows:
         limit = self._settings.max_workflows_per_tenant

@@ -119,5 +119,5 @@ def restarted(step: str, message_id: str) -> Event:
 
 
 def custom(name: str, value: Any) -> Event:
-    """One of our own: headrace.queued, .intent, .plan, .clarification, .restarted, .skipped, .gap, .usage."""
+    """One of our own: headrace.queued, .intent, .recalled, .plan, .clarification, .restarted, .skipped, .gap, .usage."""
     return {"type": "CUSTOM", "name": name, "value": value}

@@ -48,6 +48,20 @@ PAGES_OF_LARGEST_TENANT = Gauge(
     "headrace_executor_pages_of_largest_tenant", "Pages of the tenant that has most; max_pages_per_tenant are allowed."
 )
 PAGE_BYTES = Gauge("headrace_executor_page_bytes", "Bytes of all that the versions of all pages hold.")
+MEMORIES_WRITTEN = Counter(
+    "headrace_executor_memories_written_total", "Memories written, with or without their vector.", ["vector"]
+)
+MEMORIES_READ_LATE = Counter(
+    "headrace_executor_memories_read_late_total", "Memories that were given their vector by a search."
+)
+MEMORY_SEARCHES = Counter(
+    "headrace_executor_memory_searches_total", "Searches of memories, by result: found, nothing, failed.", ["result"]
+)
+MEMORY_SEARCH_SECONDS = Histogram(
+    "headrace_executor_memory_search_seconds",
+    "Seconds of a search of memories.",
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 CHATS = Gauge("headrace_executor_chats", "Open Chat calls.")
 CHATS_REFUSED = Counter("headrace_executor_chats_refused_total", "Chat calls refused because every place was taken.")
 CHATS_ENDED = Counter("headrace_executor_chats_ended_total", "Chat calls by how they ended.", ["outcome"])

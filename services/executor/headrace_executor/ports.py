@@ -168,8 +168,9 @@ class Planner(Protocol):
         history: Sequence[Turn],
         tool_specs: Sequence[Tool] = (),
         entities: Sequence[Entity] = (),
+        recalled: bool = False,
     ) -> Planned:
-        """Make a valid blueprint for an intent.
+        """Make a valid blueprint for an intent. With `recalled` a chat's or a question's reads `${inputs.memories}`.
 
         `tools` are the names that the request gives; `tool_specs` are those that the plan may call beside the built-in
         ones. It may read `entities` as `${inputs.entities.KIND.id}` and `.name`, those of a kind as `KIND_all`.
@@ -222,6 +223,23 @@ class Rag(Protocol):
         self, run: ClaimedRun, *, document_id: str, title: str, text: str, workspace: str
     ) -> tuple[Json, Usage]:
         """Read a document into a workspace and return it in docs/api.md's shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A memory of the run's session that has to do with the request."""
+
+    key: str
+    text: str
+    score: float
+    """Cosine similarity, -1 to 1."""
+
+
+class Memories(Protocol):
+    """What the run's session remembers."""
+
+    async def recall(self, run: ClaimedRun, query: str, *, top_k: int) -> Sequence[Recalled]:
+        """The memories nearest to what a query means, the nearest first. Raises `ServiceError`, `StoreRefused`."""
 
 
 class Models(Protocol):

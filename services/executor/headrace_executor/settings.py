@@ -36,6 +36,8 @@ class Settings(ServiceSettings):
     """Pages stay until they are deleted; the versions of one hold at most 64 MiB together."""
     max_versions_per_page: Annotated[int, Field(ge=2, le=200)] = 200
     """Versions of a page that are kept; with each new one beyond them the oldest goes."""
+    max_memories_per_session: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    """Each has at most 64 KiB; a search compares with all of them."""
     max_parallel_nodes: Annotated[int, Field(ge=1, le=256)] = 8
     """Nodes of one run that are worked on at once, items of maps and nodes of flows included."""
     max_parallel_nodes_per_replica: Annotated[int, Field(ge=1, le=4096)] = 64

@@ -72,6 +72,7 @@ def decode_plan(request: planner_pb2.PlanRequest) -> Request:
         entities=_entities(request.entities),
         sources=tuple(request.sources),
         history=tuple(Turn(turn.role, turn.text) for turn in request.history),
+        recalled=request.recalled,
         warnings=tuple(warnings),
         context=CallContext.from_proto(request.context),
     )

@@ -100,6 +100,8 @@ class Request:
     """One of a kind."""
     sources: Sequence[str] = ()
     history: Sequence[Turn] = ()
+    recalled: bool = False
+    """Whether there are memories to be read, as `${inputs.memories}`."""
     warnings: tuple[str, ...] = ()
     """What was left out of the request when it was read."""
     context: CallContext = NO_CONTEXT

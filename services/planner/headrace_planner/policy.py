@@ -57,6 +57,8 @@ def builtin_name(request: Request, tools: Sequence[str] = (), *, answer_tokens: 
     """
     documents = bool(request.workspace or request.sources)
     match request.intent:
+        case Intent.CHAT | Intent.QA if request.recalled:
+            return f"{request.intent.value}_recall"
         case Intent.CHAT:
             return "chat_followup" if request.history else "chat"
         case Intent.QA:

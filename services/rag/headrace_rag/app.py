@@ -11,7 +11,7 @@ from headrace_postgres.pool import open_pool
 from headrace_runtime import serve
 from headrace_runtime.settings import load
 
-from headrace_rag import searching, writing
+from headrace_rag import embedding, searching, writing
 from headrace_rag.adapters.lightrag_index.asking import AskLimits
 from headrace_rag.adapters.lightrag_index.kit import IndexLimits
 from headrace_rag.adapters.lightrag_index.opening import open_index
@@ -32,14 +32,22 @@ CLOSE_S = 5.0
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[serve.Service]:
     """The service with the real models and embeddings. Health says SERVING once all of it is ready."""
-    async with llm.model_client(load(LlmSettings)) as models, embeddings.open_embedder() as embedder:
-        async with wired(settings, models=models, embedder=embedder) as made:
-            yield made
+    async with AsyncExitStack() as stack:
+        models = await stack.enter_async_context(llm.model_client(load(LlmSettings)))
+        embedder = await stack.enter_async_context(embeddings.open_embedder())
+        multilingual = await stack.enter_async_context(embeddings.open_multilingual_embedder())
+        made = wired(settings, models=models, embedder=embedder, multilingual=multilingual)
+        yield await stack.enter_async_context(made)
 
 
 @asynccontextmanager
-async def wired(settings: Settings, *, models: Models, embedder: embeddings.Embedder) -> AsyncIterator[serve.Service]:
-    """The service over any models and embeddings. Raises `StoreAway` and `InvalidSettings`."""
+async def wired(
+    settings: Settings, *, models: Models, embedder: embeddings.Embedder, multilingual: embeddings.Embedder
+) -> AsyncIterator[serve.Service]:
+    """The service over any models and embeddings: one for documents, one for `Embed`.
+
+    Raises `StoreAway` and `InvalidSettings`.
+    """
     dsn = settings.database_url.get_secret_value()
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(
@@ -59,7 +67,9 @@ async def wired(settings: Settings, *, models: Models, embedder: embeddings.Embe
         documents = PostgresDocuments(connections, vectors=index.vectors)
         reader = searching.Reader(index, documents, models, _search_limits(settings))
         writer = writing.Writer(index, documents, PostgresWriterLock(dsn), _write_limits(settings))
-        endpoint = serve.Endpoint(SERVICE, RagServicer(reader, writer), rag_pb2_grpc.add_RagServiceServicer_to_server)
+        vectors = embedding.Embeddings(multilingual, embedding.Limits(settings.embed_slots, settings.embed_longest_s))
+        servicer = RagServicer(reader, writer, vectors)
+        endpoint = serve.Endpoint(SERVICE, servicer, rag_pb2_grpc.add_RagServiceServicer_to_server)
         try:
             yield serve.Service((endpoint,), drain=writer.drain)
         finally:

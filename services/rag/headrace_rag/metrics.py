@@ -39,3 +39,10 @@ UNREAD_CHUNKS = Counter(
 )
 OPEN_WORKSPACES = Gauge("headrace_rag_open_workspaces", "LightRAG instances kept open.")
 INDEX_ERRORS = Counter("headrace_rag_lightrag_errors_total", "Errors that LightRAG logged, by its module.", ["module"])
+EMBEDS = Counter("headrace_rag_embeds_total", "Calls for vectors, by result: ok, refused, late, failed.", ["result"])
+EMBED_SECONDS = Histogram(
+    "headrace_rag_embed_seconds",
+    "Seconds of a call for vectors, waiting for others' included.",
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+EMBEDDING = Gauge("headrace_rag_embedding", "Calls for vectors being computed or waiting for it.")

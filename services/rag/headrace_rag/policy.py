@@ -20,6 +20,8 @@ MAX_TITLE_CHARS = 512
 MAX_QUERY_CHARS = 8192
 MAX_TOP_K, DEFAULT_TOP_K = 50, 5
 MAX_PAGE, DEFAULT_PAGE = 200, 50
+MAX_EMBED_TEXTS, MAX_EMBED_CHARS, MAX_EMBED_CHARS_TOGETHER = 32, 8192, 16_384
+"""Of one call for vectors; the last is some 3 s of one core in Chinese, 1 s in English."""
 MAX_DESCRIPTION_CHARS = 2000
 """Of an entity or a relation; an entity that many documents speak of has a long one."""
 INDEX_PREFIX = "d-"
@@ -75,6 +77,18 @@ def page_faults(page_size: int) -> Iterator[Violation]:
     """What is wrong with a page's size."""
     if not 0 <= page_size <= MAX_PAGE:
         yield Violation("page_size", f"must be 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}")
+
+
+def embed_faults(texts: Sequence[str]) -> Iterator[Violation]:
+    """What is wrong with texts that are to have vectors."""
+    if not 1 <= len(texts) <= MAX_EMBED_TEXTS:
+        yield Violation("texts", f"must be 1 to {MAX_EMBED_TEXTS}")
+    for at, text in enumerate(texts[:MAX_EMBED_TEXTS]):
+        if not 1 <= len(text) <= MAX_EMBED_CHARS:
+            yield Violation(f"texts[{at}]", f"has {len(text)} characters, 1 to {MAX_EMBED_CHARS} are taken")
+    together = sum(map(len, texts))
+    if together > MAX_EMBED_CHARS_TOGETHER:
+        yield Violation("texts", f"have {together} characters together, at most {MAX_EMBED_CHARS_TOGETHER} are taken")
 
 
 def refuse(faults: Iterable[Violation]) -> None:

@@ -9,6 +9,7 @@ from headrace_llm.call_context import CallContext
 from headrace_runtime.errors import Violation
 
 from headrace_rag import policy
+from headrace_rag.embedding import Embeddings
 from headrace_rag.model import Document, Found, Mode, Passage, State
 from headrace_rag.searching import Query, Reader
 from headrace_rag.writing import Writer
@@ -32,11 +33,12 @@ Context = grpc.aio.ServicerContext
 
 
 class RagServicer(rag_pb2_grpc.RagServiceServicer):
-    """Decodes, calls `Reader` or `Writer`, encodes. Every method raises `InvalidArgument` with all that is wrong."""
+    """Decodes, calls a use case, encodes. Every method raises `InvalidArgument` with all that is wrong."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, embeddings: Embeddings) -> None:
         self._reader = reader
         self._writer = writer
+        self._embeddings = embeddings
 
     async def Ingest(  # noqa: N802 - the contract's name
         self, request: rag_pb2.IngestRequest, context: "Context[Any, Any]"
@@ -106,6 +108,15 @@ class RagServicer(rag_pb2_grpc.RagServiceServicer):
         policy.refuse(chain(faults, policy.document_faults(request.document_id)))
         await self._writer.delete(space, request.document_id, budget_s=context.time_remaining())
         return rag_pb2.DeleteDocumentResponse()
+
+    async def Embed(  # noqa: N802
+        self, request: rag_pb2.EmbedRequest, context: "Context[Any, Any]"
+    ) -> rag_pb2.EmbedResponse:
+        """Vectors of a few texts."""
+        policy.refuse(policy.embed_faults(request.texts))
+        found = await self._embeddings.embed(request.texts, budget_s=context.time_remaining())
+        vectors = [rag_pb2.Embedding(values=one) for one in found]
+        return rag_pb2.EmbedResponse(embeddings=vectors, model=self._embeddings.model)
 
 
 def _document(document: Document) -> rag_pb2.Document:

@@ -48,3 +48,7 @@ class Settings(ServiceSettings):
     """Cosine similarity under which nothing is found."""
     exact_chunks: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     """Workspaces of at most so many chunks are searched without the index, exactly (5 ms); larger ones by HNSW."""
+    embed_slots: Few = 16
+    """Calls for vectors at once; one is computed, the others wait."""
+    embed_longest_s: Seconds = 10
+    """How long such a call may take when its caller has no deadline."""

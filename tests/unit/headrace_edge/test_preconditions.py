@@ -1,9 +1,8 @@
 """Entity tags and preconditions are read as RFC 9110 has them."""
 
 import pytest
-from headrace_edge import etags
-from headrace_edge.workflows import preconditions
-from headrace_edge.workflows.preconditions import Malformed, Precondition
+from headrace_edge import etags, preconditions
+from headrace_edge.preconditions import Malformed, Precondition
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -40,6 +40,8 @@ def violations(kind: RunKind, body: Any) -> dict[str, str]:
         (RunKind.CONVERSATION, {"message": " hi\nthere "}, " hi\nthere ", "hi there"),
         (RunKind.CONVERSATION, {"message": "m" * 100, "mode": "qa", "model": "big"}, "m" * 100, "m" * 79 + "…"),
         (RunKind.CONVERSATION, {"message": "hi", "history": [{"role": "user", "text": "ho"}]}, "hi", "hi"),
+        (RunKind.CONVERSATION, {"message": "hi", "memory": {"top_k": 50}}, "hi", "hi"),
+        (RunKind.CONVERSATION, {"message": "hi", "memory": {}}, "hi", "hi"),
         (RunKind.WORKFLOW, {"prompt": "plan it", "sources": ["a"]}, "plan it", "plan it"),
         (RunKind.PAGE, {"blueprint": PAGE, "inputs": {"x": 1}}, None, "sum"),
         (RunKind.PAGE, {"workflow_id": "report"}, None, ""),

@@ -26,6 +26,9 @@ def request(intent: Intent = Intent.BUILD, **fields: Any) -> Request:
         (Intent.CHAT, {"history": (Turn("user", "hi"),)}, "chat_followup"),
         (Intent.QA, {}, "qa"),
         (Intent.QA, {"history": (Turn("user", "hi"),)}, "qa_followup"),
+        (Intent.CHAT, {"recalled": True}, "chat_recall"),
+        (Intent.QA, {"recalled": True, "history": (Turn("user", "hi"),)}, "qa_recall"),
+        (Intent.QUIZ, {"recalled": True}, "quiz"),
         (Intent.QUIZ, {}, "quiz"),
         (Intent.QUIZ, {"workspace": "w"}, "quiz_passages"),
         (Intent.QUIZ, {"sources": ("Book",)}, "quiz_passages"),
@@ -44,7 +47,8 @@ def test_each_built_in_blueprint_reads_only_declared_inputs_and_is_valid_when_fi
     assert validation.validate(fitted, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
     simple = [one.get("node", one) for one in fitted["nodes"]]
     assert {one["model"] for one in simple if one["kind"] == "compose"} == {"big"}
-    assert set(fitted["inputs"]["properties"]) - {"questions"} == {"message", "history", "workspace"}
+    assert set(fitted["inputs"]["properties"]) - {"questions", "memories"} == {"message", "history", "workspace"}
+    assert ("memories" in fitted["inputs"]["properties"]) == name.endswith("_recall")
 
 
 def test_fitting_leaves_the_library_as_it_was() -> None:

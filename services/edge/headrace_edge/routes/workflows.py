@@ -4,26 +4,33 @@ from functools import partial
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from headrace_edge import etags
+from headrace_edge import conditional, etags
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
 from headrace_edge.model import Accepted, Listing
 from headrace_edge.negotiation import accepts_events
-from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
-from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit
+from headrace_edge.routes.parameters import (
+    ETAG,
+    UNCHANGED,
+    Cursor,
+    IdempotencyKey,
+    IfChanged,
+    IfMatch,
+    IfNoneMatch,
+    Limit,
+)
 from headrace_edge.routes.tasks import accepted
 from headrace_edge.submitting import prepared, submit
-from headrace_edge.workflows import preconditions, saving
+from headrace_edge.workflows import saving
 from headrace_edge.workflows.bodies import SavedBody, StartBody, ValidateBody
 from headrace_edge.workflows.model import Validity, Workflow, WorkflowEntry
-from headrace_edge.workflows.preconditions import Precondition
 
 router = APIRouter(route_class=JsonRoute, tags=["workflow"])
 
@@ -45,22 +52,11 @@ WorkflowId = Annotated[
     Path(pattern=r"^[a-z0-9-]{1,64}$", description="Chosen by the tenant; `schema` and `validate` are reserved."),
     AfterValidator(_free),
 ]
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description="The ETag that the write is based on; `*` for any that is there.")
-]
-IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="`*`: only when it is new.")]
-IfChanged = Annotated[str | None, Header(alias="If-None-Match", description="304 when this is the ETag.")]
-
-_ETAG = {"ETag": {"schema": {"type": "string"}, "description": 'The revision in quotes, such as "3".'}}
-_UNCHANGED: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _ETAG},
-    304: {"description": "The client has it already."},
-}
 _WRITTEN: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _ETAG},
-    201: {"model": Workflow, "description": "It is new.", "headers": _ETAG},
-    412: {"description": "It is at another revision, which the ETag tells.", "headers": _ETAG},
-    428: {"description": "It exists, and the request does not say what it is based on.", "headers": _ETAG},
+    200: {"headers": ETAG},
+    201: {"model": Workflow, "description": "It is new.", "headers": ETAG},
+    412: {"description": "It is at another revision, which the ETag tells.", "headers": ETAG},
+    428: {"description": "It exists, and the request does not say what it is based on.", "headers": ETAG},
 }
 _STARTED: dict[int | str, dict[str, Any]] = {
     200: {**streaming.STREAM_RESPONSES[200], "description": "With Accept: text/event-stream, the run's events."}
@@ -103,7 +99,7 @@ async def validate_workflow(body: ValidateBody, edge: Parts, caller: Reader) -> 
     )
 
 
-@router.get("/api/workflows/{workflow_id}", response_model=Workflow, responses=_UNCHANGED, summary="Read a workflow")
+@router.get("/api/workflows/{workflow_id}", response_model=Workflow, responses=UNCHANGED, summary="Read a workflow")
 async def get_workflow(
     workflow_id: WorkflowId, response: Response, edge: Parts, caller: Reader, if_none_match: IfChanged = None
 ) -> Workflow | Response:
@@ -133,7 +129,7 @@ async def put_workflow(
         workflow_id,
         blueprint=orjson.dumps(body.blueprint),
         description=body.description,
-        when=_precondition(if_match, if_none_match),
+        when=conditional.read(if_match, if_none_match),
     )
     response.headers["etag"] = etags.of_revision(saved.revision)
     if created:
@@ -145,7 +141,7 @@ async def put_workflow(
 @router.delete("/api/workflows/{workflow_id}", status_code=204, summary="Remove a workflow")
 async def delete_workflow(workflow_id: WorkflowId, edge: Parts, caller: Runner, if_match: IfMatch = None) -> Response:
     """Remove a workflow, with If-Match only that revision. Runs that have begun go on with their copy."""
-    await saving.remove(edge.workflows, caller.tenant, workflow_id, when=_precondition(if_match, None))
+    await saving.remove(edge.workflows, caller.tenant, workflow_id, when=conditional.read(if_match, None))
     return Response(status_code=204)
 
 
@@ -177,10 +173,3 @@ async def run_workflow(
         edge, caller, page, kind="page", execute=True, idempotency_key=idempotency_key, priority="background"
     )
     return accepted(run, place, response)
-
-
-def _precondition(if_match: str | None, if_none_match: str | None) -> Precondition:
-    try:
-        return preconditions.read(if_match, if_none_match)
-    except preconditions.Malformed as error:
-        raise Refused(error.problem) from error

@@ -1,1 +1,1 @@
-"""Saved workflows: their shapes, and the preconditions under which they are written."""
+"""Saved workflows: their shapes, and writes under their preconditions."""

@@ -47,6 +47,7 @@ class PlannerClient:
         history: Sequence[Turn],
         tool_specs: Sequence[Tool] = (),
         entities: Sequence[Entity] = (),
+        recalled: bool = False,
     ) -> Planned:
         """Make a blueprint for an intent."""
         request = planner_pb2.PlanRequest(
@@ -63,6 +64,7 @@ class PlannerClient:
             entities=[
                 planner_pb2.Entity(kind=one.kind, id=orjson.dumps(one.id), name=one.name, text=one.text) for one in entities
             ],
+            recalled=recalled,
         )
         answer = await channels.unary(self._stub.Plan, request, timeout_s=self._attempt_s, wait_for_ready=True)
         blueprint = _loaded(answer.blueprint)

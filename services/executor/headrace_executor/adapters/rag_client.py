@@ -1,10 +1,13 @@
-"""The rag service over gRPC, as `ports.Rag`."""
+"""The rag service over gRPC, as `ports.Rag` and `memories.Embeddings`."""
+
+from collections.abc import Sequence
 
 import grpc
 from headrace.rag.v1 import rag_pb2, rag_pb2_grpc
 from headrace_llm.usage import Usage
 from headrace_runtime import channels, errors
 
+from headrace_executor.memories import Vectors
 from headrace_executor.model import ClaimedRun, Json
 from headrace_executor.ports import Found, Passage
 
@@ -77,6 +80,11 @@ class RagClient:
         )
         answer = await channels.unary(self._stub.Ingest, request, timeout_s=self._ingest_s, wait_for_ready=True)
         return _document(answer.document), Usage.from_proto(answer.usage)
+
+    async def embed(self, texts: Sequence[str], *, timeout_s: float) -> Vectors:
+        """A unit vector for each text."""
+        answer = await channels.unary(self._stub.Embed, rag_pb2.EmbedRequest(texts=texts), timeout_s=timeout_s)
+        return Vectors(answer.model, [tuple(one.values) for one in answer.embeddings])
 
 
 def _passage(chunk: rag_pb2.Chunk) -> Passage:

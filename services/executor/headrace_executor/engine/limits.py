@@ -59,6 +59,12 @@ class Limits:
     """As much of a tool's result as the model is shown."""
     resolve_deadline_s: float = 10.0
     """How long the records may take that names in a request are looked up in; then the run goes on without them."""
+    recall_deadline_s: float = 10.0
+    """How long the session's memories may take; then the run goes on without them."""
+    recall_min_score: float = 0.1
+    """Memories less like the request are left out: what has nothing to do with it has some 0.05."""
+    recall_characters: int = 8_000
+    """Characters of `inputs.memories`; the farthest memories go first."""
     max_output_bytes: int = 1024 * 1024
     """Largest output of one node."""
     max_run_bytes: int = 4 * 1024 * 1024

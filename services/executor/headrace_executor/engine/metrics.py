@@ -61,3 +61,8 @@ ENTITY_CACHE = Counter(
 ENTITIES = Counter(
     "headrace_executor_entities_total", "Names found in requests, by how (exact, fuzzy, ambiguous).", ["how"]
 )
+RECALLS = Counter(
+    "headrace_executor_recalls_total",
+    "Looks at a session's memories for a run, by result: found, nothing, failed.",
+    ["result"],
+)

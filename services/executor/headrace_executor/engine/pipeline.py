@@ -1,13 +1,13 @@
 """Takes a claimed run to its end: which steps each kind of run has, and what they pass on. Implements `ports.Pipeline`.
 
-    conversation, quiz   route → resolve → plan → flows → node:ID … → page
+    conversation, quiz   route → recall → resolve → plan → flows → node:ID … → page
     workflow             resolve → plan
     page                 flows → node:ID … → page
     patch                plan → node:ID … → page
     document             ingest
 
-`resolve` is there where the tenant's connectors have records whose names are looked up. A run that must ask back ends
-after it, and another run goes on with the answer.
+`recall` is there where the request asks for what its session remembers, `resolve` where the tenant's connectors have
+records whose names are looked up. A run that must ask back ends after it, and another run goes on with the answer.
 
 Every step is recorded when it is done and is never done again, so a run that is taken over goes on where it was.
 """
@@ -16,6 +16,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from headrace_blueprint.plan import Plan
@@ -25,7 +26,17 @@ from headrace_tools.ports import NoTools, Toolbox
 from opentelemetry import context, propagate
 
 from headrace_executor import events
-from headrace_executor.engine import answers, catalog, clarifications, page, pages, requests, resuming, retrying
+from headrace_executor.engine import (
+    answers,
+    catalog,
+    clarifications,
+    page,
+    pages,
+    recalling,
+    requests,
+    resuming,
+    retrying,
+)
 from headrace_executor.engine.changes import Changes
 from headrace_executor.engine.clarifications import Answers
 from headrace_executor.engine.execution import Executed
@@ -33,6 +44,7 @@ from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.engine.notices import Notices
 from headrace_executor.engine.offered import offered
+from headrace_executor.engine.recalling import NOTHING, Recall
 from headrace_executor.engine.requests import Conversation
 from headrace_executor.engine.resolving import Resolved, Resolver
 from headrace_executor.engine.retrying import Sleep
@@ -43,6 +55,7 @@ from headrace_executor.ports import (
     Cel,
     Interruptions,
     Journal,
+    Memories,
     Models,
     Pages,
     Planner,
@@ -81,6 +94,7 @@ class RunPipeline:
         workflows: Workflows | None = None,
         pages: Pages | None = None,
         interruptions: Interruptions | None = None,
+        memories: Memories | None = None,
         limits: Limits | None = None,
         now: Callable[[], datetime] = _utc_now,
         sleep: Sleep = asyncio.sleep,
@@ -94,6 +108,7 @@ class RunPipeline:
         self._limits = limits or Limits()
         self._toolbox = toolbox or NoTools()
         self._interruptions = interruptions
+        self._memories = memories
         self._resolver = Resolver(self._toolbox, deadline_s=self._limits.resolve_deadline_s)
         self._parts = Parts(
             rag,
@@ -149,13 +164,15 @@ class RunPipeline:
             return answers.conversed(intent, changed)
         builds = intent["kind"] in answers.BUILDS
         kind = "build" if builds else intent["kind"]
+        recalled = await self._recall(journal, request, kind)
         resolved = await self._resolve(journal, request, kind, given_answers)
         if resolved.interrupts:
             return answers.asked(intent, resolved.interrupts, resolved.warnings)
-        planned = await once(journal, "plan", lambda: self._plan(journal, request, kind, history, resolved))
+        planned = await once(journal, "plan", lambda: self._plan(journal, request, kind, history, resolved, recalled))
         plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
         said = answers.rendered(history, max_characters=self._limits.history_characters)
-        given = requests.given(request, history=said, entities=clarifications.as_inputs(resolved.entities))
+        named = clarifications.as_inputs(resolved.entities)
+        given = requests.given(request, history=said, entities=named, memories=recalled.text)
         if builds and not request.execute:
             journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
             return answers.planned(intent, planned, requests.read(plan, given))
@@ -188,6 +205,14 @@ class RunPipeline:
         return Resolved.from_json(
             await once(journal, "resolve", lambda: self._resolver.resolve(run, request.message, intent=kind, answers=given))
         )
+
+    async def _recall(self, journal: Journal, request: Conversation, kind: str) -> Recall:
+        """What the session remembers, if the request asks for it and its plan reads it."""
+        if not request.recall or not (kind in recalling.KINDS or request.blueprint is not None):
+            return Recall()
+        run, top_k = journal.run, request.recall
+        work = partial(recalling.recall, run, self._memories, request.message, top_k=top_k, limits=self._limits)
+        return Recall.from_json(await once(journal, "recall", work))
 
     async def _page(self, journal: Journal) -> Outcome:
         body = journal.run.body
@@ -250,11 +275,18 @@ class RunPipeline:
         return Done(intent, routed.usage, (events.custom("headrace.intent", intent),))
 
     async def _plan(
-        self, journal: Journal, request: Conversation, intent: str, history: Sequence[Turn], resolved: Resolved
+        self,
+        journal: Journal,
+        request: Conversation,
+        intent: str,
+        history: Sequence[Turn],
+        resolved: Resolved,
+        recalled: Recall = NOTHING,
     ) -> Done:
         if request.blueprint is not None:
             requests.compiled(request.blueprint, tools=self._tools(journal))
-            return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": []})
+            warnings = list(recalled.warnings)
+            return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": warnings})
         offer = offered(intent, self._toolbox.tools(journal.run.tenant_id), request.tools)
         planned = await self._asked(
             journal,
@@ -270,12 +302,13 @@ class RunPipeline:
                 history=history,
                 tool_specs=offer.tools,
                 entities=resolved.entities,
+                recalled=bool(recalled.text),
             ),
             part="the planner",
             deadline_s=self._limits.plan_deadline_s,
         )
         requests.compiled(planned.blueprint, tools=self._tools(journal))
-        warnings = [*resolved.warnings, *offer.warnings, *planned.warnings]
+        warnings = [*recalled.warnings, *resolved.warnings, *offer.warnings, *planned.warnings]
         output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": warnings}
         done = _planned(output)
         return Done(output, planned.usage, done.events)

@@ -24,6 +24,8 @@ CACHED = 64
 """Blueprints that a process keeps compiled: a run needs its own several times, the built-in ones come with every run."""
 CACHED_BYTES = 2 * 1024 * 1024
 """Most JSON bytes that those have together."""
+DEFAULT_RECALL = 5
+"""Memories of a request that names no number."""
 MAX_SAID = 10
 """Faults that a failure's message lists."""
 
@@ -42,13 +44,21 @@ class Conversation:
     """False: a build is planned and not run."""
     blueprint: Json | None
     """The caller's own plan, None for the planner's."""
+    recall: int = 0
+    """How many memories of the session the answer may be made with; 0 asks for none."""
     history: tuple[Turn, ...] | None = None
     """Earlier messages as the caller has them, be it none; None means those of the session."""
 
 
-def given(request: Conversation, *, history: str, entities: Mapping[str, Json]) -> dict[str, Json]:
+def given(request: Conversation, *, history: str, entities: Mapping[str, Json], memories: str = "") -> dict[str, Json]:
     """What a conversation gives the inputs of its plan."""
-    return {"message": request.message, "history": history, "workspace": request.workspace, "entities": entities}
+    return {
+        "message": request.message,
+        "history": history,
+        "memories": memories,
+        "workspace": request.workspace,
+        "entities": entities,
+    }
 
 
 def read(plan: Plan, given: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -67,6 +77,7 @@ def conversation(body: Body, *, mode: str = "", message: str = "message") -> Con
         sources=_names(body.get("sources")),
         execute=body.get("execute") is not False,
         blueprint=body.get("blueprint"),
+        recall=int(body["memory"].get("top_k", DEFAULT_RECALL)) if body.get("memory") is not None else 0,
         history=_turns(body.get("history")),
     )
 

@@ -23,6 +23,8 @@ MAX_SLOTS = 200
 """Slots of a page that a body brings."""
 MAX_TURNS = 64
 """Earlier messages that a body may bring."""
+MAX_RECALLED = 50
+"""Memories that one answer is made with."""
 MAX_RESUMED = 20
 """Answers to interrupts in one body."""
 MAX_VERSION = 2**31 - 1
@@ -57,6 +59,12 @@ class ResumeBody(Body):
     payload: Any = None
 
 
+class MemoryBody(Body):
+    """How much of what the session remembers the answer may be made with."""
+
+    top_k: Annotated[int, Field(ge=1, le=MAX_RECALLED)] = 5
+
+
 Resume = Annotated[list[ResumeBody], Field(max_length=MAX_RESUMED)]
 
 
@@ -74,6 +82,7 @@ class ConversationBody(Body):
     metadata: dict[str, Any] = {}
     execute: bool = True
     blueprint: dict[str, Any] | None = None
+    memory: MemoryBody | None = None
 
 
 class WorkflowBody(Body):

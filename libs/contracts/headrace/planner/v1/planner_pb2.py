@@ -27,35 +27,35 @@ from headrace.llm.v1 import usage_pb2 as headrace_dot_llm_dot_v1_dot_usage__pb2
 from headrace.router.v1 import router_pb2 as headrace_dot_router_dot_v1_dot_router__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headrace/planner/v1/planner.proto\x12\x13headrace.planner.v1\x1a\x1aheadrace/llm/v1/call.proto\x1a\x1bheadrace/llm/v1/usage.proto\x1a\x1fheadrace/router/v1/router.proto\"\xdb\x02\n\x0bPlanRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12*\n\x06intent\x18\x02 \x01(\x0e\x32\x1a.headrace.router.v1.Intent\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x11\n\tworkspace\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x0f\n\x07sources\x18\x07 \x03(\t\x12)\n\x07history\x18\x08 \x03(\x0b\x32\x18.headrace.router.v1.Turn\x12-\n\x07\x63ontext\x18\t \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\x12\x31\n\ntool_specs\x18\n \x03(\x0b\x32\x1d.headrace.planner.v1.ToolSpec\x12-\n\x08\x65ntities\x18\x0b \x03(\x0b\x32\x1b.headrace.planner.v1.Entity\"C\n\x08ToolSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cinput_schema\x18\x03 \x01(\x0c\">\n\x06\x45ntity\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\"\x87\x01\n\x0cPlanResponse\x12\x11\n\tblueprint\x18\x01 \x01(\x0c\x12+\n\x06origin\x18\x02 \x01(\x0e\x32\x1b.headrace.planner.v1.Origin\x12\x10\n\x08warnings\x18\x03 \x03(\t\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\"\xf8\x01\n\x0cPatchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tblueprint\x18\x02 \x01(\x0c\x12\x0e\n\x06inputs\x18\x03 \x01(\x0c\x12\x13\n\x0binstruction\x18\x04 \x01(\t\x12,\n\x05slots\x18\x05 \x03(\x0b\x32\x1d.headrace.planner.v1.PageSlot\x12\r\n\x05model\x18\x06 \x01(\t\x12\x31\n\ntool_specs\x18\x07 \x03(\x0b\x32\x1d.headrace.planner.v1.ToolSpec\x12-\n\x07\x63ontext\x18\x08 \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\"F\n\x08PageSlot\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0f\n\x07preview\x18\x04 \x01(\t\"\xcb\x01\n\rPatchResponse\x12\x11\n\tblueprint\x18\x01 \x01(\x0c\x12\x0e\n\x06inputs\x18\x02 \x01(\x0c\x12\r\n\x05nodes\x18\x03 \x03(\t\x12\x11\n\trewritten\x18\x04 \x03(\t\x12+\n\x06origin\x18\x05 \x01(\x0e\x32\x1b.headrace.planner.v1.Origin\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12%\n\x05usage\x18\x07 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\x12\x0f\n\x07unclear\x18\x08 \x01(\t\"W\n\x0fValidateRequest\x12\x11\n\tblueprint\x18\x01 \x01(\x0c\x12\x31\n\ntool_specs\x18\x02 \x03(\x0b\x32\x1d.headrace.planner.v1.ToolSpec\">\n\x10ValidateResponse\x12*\n\x06\x66\x61ults\x18\x01 \x03(\x0b\x32\x1a.headrace.planner.v1.Fault\"7\n\x05\x46\x61ult\x12\x0f\n\x07pointer\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t*\x83\x01\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x12\n\x0eORIGIN_BUILTIN\x10\x01\x12\x10\n\x0cORIGIN_MODEL\x10\x02\x12\x13\n\x0fORIGIN_REPAIRED\x10\x03\x12\x13\n\x0fORIGIN_TEMPLATE\x10\x04\x12\x11\n\rORIGIN_REUSED\x10\x05\x32\x86\x02\n\x0ePlannerService\x12K\n\x04Plan\x12 .headrace.planner.v1.PlanRequest\x1a!.headrace.planner.v1.PlanResponse\x12W\n\x08Validate\x12$.headrace.planner.v1.ValidateRequest\x1a%.headrace.planner.v1.ValidateResponse\x12N\n\x05Patch\x12!.headrace.planner.v1.PatchRequest\x1a\".headrace.planner.v1.PatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headrace/planner/v1/planner.proto\x12\x13headrace.planner.v1\x1a\x1aheadrace/llm/v1/call.proto\x1a\x1bheadrace/llm/v1/usage.proto\x1a\x1fheadrace/router/v1/router.proto\"\xed\x02\n\x0bPlanRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12*\n\x06intent\x18\x02 \x01(\x0e\x32\x1a.headrace.router.v1.Intent\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x11\n\tworkspace\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x0f\n\x07sources\x18\x07 \x03(\t\x12)\n\x07history\x18\x08 \x03(\x0b\x32\x18.headrace.router.v1.Turn\x12-\n\x07\x63ontext\x18\t \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\x12\x31\n\ntool_specs\x18\n \x03(\x0b\x32\x1d.headrace.planner.v1.ToolSpec\x12-\n\x08\x65ntities\x18\x0b \x03(\x0b\x32\x1b.headrace.planner.v1.Entity\x12\x10\n\x08recalled\x18\x0c \x01(\x08\"C\n\x08ToolSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cinput_schema\x18\x03 \x01(\x0c\">\n\x06\x45ntity\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\"\x87\x01\n\x0cPlanResponse\x12\x11\n\tblueprint\x18\x01 \x01(\x0c\x12+\n\x06origin\x18\x02 \x01(\x0e\x32\x1b.headrace.planner.v1.Origin\x12\x10\n\x08warnings\x18\x03 \x03(\t\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\"\xf8\x01\n\x0cPatchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tblueprint\x18\x02 \x01(\x0c\x12\x0e\n\x06inputs\x18\x03 \x01(\x0c\x12\x13\n\x0binstruction\x18\x04 \x01(\t\x12,\n\x05slots\x18\x05 \x03(\x0b\x32\x1d.headrace.planner.v1.PageSlot\x12\r\n\x05model\x18\x06 \x01(\t\x12\x31\n\ntool_specs\x18\x07 \x03(\x0b\x32\x1d.headrace.planner.v1.ToolSpec\x12-\n\x07\x63ontext\x18\x08 \x01(\x0b\x32\x1c.headrace.llm.v1.CallContext\"F\n\x08PageSlot\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0f\n\x07preview\x18\x04 \x01(\t\"\xcb\x01\n\rPatchResponse\x12\x11\n\tblueprint\x18\x01 \x01(\x0c\x12\x0e\n\x06inputs\x18\x02 \x01(\x0c\x12\r\n\x05nodes\x18\x03 \x03(\t\x12\x11\n\trewritten\x18\x04 \x03(\t\x12+\n\x06origin\x18\x05 \x01(\x0e\x32\x1b.headrace.planner.v1.Origin\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12%\n\x05usage\x18\x07 \x01(\x0b\x32\x16.headrace.llm.v1.Usage\x12\x0f\n\x07unclear\x18\x08 \x01(\t\"W\n\x0fValidateRequest\x12\x11\n\tblueprint\x18\x01 \x01(\x0c\x12\x31\n\ntool_specs\x18\x02 \x03(\x0b\x32\x1d.headrace.planner.v1.ToolSpec\">\n\x10ValidateResponse\x12*\n\x06\x66\x61ults\x18\x01 \x03(\x0b\x32\x1a.headrace.planner.v1.Fault\"7\n\x05\x46\x61ult\x12\x0f\n\x07pointer\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t*\x83\x01\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x12\n\x0eORIGIN_BUILTIN\x10\x01\x12\x10\n\x0cORIGIN_MODEL\x10\x02\x12\x13\n\x0fORIGIN_REPAIRED\x10\x03\x12\x13\n\x0fORIGIN_TEMPLATE\x10\x04\x12\x11\n\rORIGIN_REUSED\x10\x05\x32\x86\x02\n\x0ePlannerService\x12K\n\x04Plan\x12 .headrace.planner.v1.PlanRequest\x1a!.headrace.planner.v1.PlanResponse\x12W\n\x08Validate\x12$.headrace.planner.v1.ValidateRequest\x1a%.headrace.planner.v1.ValidateResponse\x12N\n\x05Patch\x12!.headrace.planner.v1.PatchRequest\x1a\".headrace.planner.v1.PatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.planner.v1.planner_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=1509
-  _globals['_ORIGIN']._serialized_end=1640
+  _globals['_ORIGIN']._serialized_start=1527
+  _globals['_ORIGIN']._serialized_end=1658
   _globals['_PLANREQUEST']._serialized_start=149
-  _globals['_PLANREQUEST']._serialized_end=496
-  _globals['_TOOLSPEC']._serialized_start=498
-  _globals['_TOOLSPEC']._serialized_end=565
-  _globals['_ENTITY']._serialized_start=567
-  _globals['_ENTITY']._serialized_end=629
-  _globals['_PLANRESPONSE']._serialized_start=632
-  _globals['_PLANRESPONSE']._serialized_end=767
-  _globals['_PATCHREQUEST']._serialized_start=770
-  _globals['_PATCHREQUEST']._serialized_end=1018
-  _globals['_PAGESLOT']._serialized_start=1020
-  _globals['_PAGESLOT']._serialized_end=1090
-  _globals['_PATCHRESPONSE']._serialized_start=1093
-  _globals['_PATCHRESPONSE']._serialized_end=1296
-  _globals['_VALIDATEREQUEST']._serialized_start=1298
-  _globals['_VALIDATEREQUEST']._serialized_end=1385
-  _globals['_VALIDATERESPONSE']._serialized_start=1387
-  _globals['_VALIDATERESPONSE']._serialized_end=1449
-  _globals['_FAULT']._serialized_start=1451
-  _globals['_FAULT']._serialized_end=1506
-  _globals['_PLANNERSERVICE']._serialized_start=1643
-  _globals['_PLANNERSERVICE']._serialized_end=1905
+  _globals['_PLANREQUEST']._serialized_end=514
+  _globals['_TOOLSPEC']._serialized_start=516
+  _globals['_TOOLSPEC']._serialized_end=583
+  _globals['_ENTITY']._serialized_start=585
+  _globals['_ENTITY']._serialized_end=647
+  _globals['_PLANRESPONSE']._serialized_start=650
+  _globals['_PLANRESPONSE']._serialized_end=785
+  _globals['_PATCHREQUEST']._serialized_start=788
+  _globals['_PATCHREQUEST']._serialized_end=1036
+  _globals['_PAGESLOT']._serialized_start=1038
+  _globals['_PAGESLOT']._serialized_end=1108
+  _globals['_PATCHRESPONSE']._serialized_start=1111
+  _globals['_PATCHRESPONSE']._serialized_end=1314
+  _globals['_VALIDATEREQUEST']._serialized_start=1316
+  _globals['_VALIDATEREQUEST']._serialized_end=1403
+  _globals['_VALIDATERESPONSE']._serialized_start=1405
+  _globals['_VALIDATERESPONSE']._serialized_end=1467
+  _globals['_FAULT']._serialized_start=1469
+  _globals['_FAULT']._serialized_end=1524
+  _globals['_PLANNERSERVICE']._serialized_start=1661
+  _globals['_PLANNERSERVICE']._serialized_end=1923
 # @@protoc_insertion_point(module_scope)

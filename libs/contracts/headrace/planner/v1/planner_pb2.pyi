@@ -26,7 +26,7 @@ ORIGIN_TEMPLATE: Origin
 ORIGIN_REUSED: Origin
 
 class PlanRequest(_message.Message):
-    __slots__ = ("tenant_id", "intent", "message", "workspace", "model", "tools", "sources", "history", "context", "tool_specs", "entities")
+    __slots__ = ("tenant_id", "intent", "message", "workspace", "model", "tools", "sources", "history", "context", "tool_specs", "entities", "recalled")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     INTENT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class PlanRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TOOL_SPECS_FIELD_NUMBER: _ClassVar[int]
     ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    RECALLED_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     intent: _router_pb2.Intent
     message: str
@@ -49,7 +50,8 @@ class PlanRequest(_message.Message):
     context: _call_pb2.CallContext
     tool_specs: _containers.RepeatedCompositeFieldContainer[ToolSpec]
     entities: _containers.RepeatedCompositeFieldContainer[Entity]
-    def __init__(self, tenant_id: _Optional[str] = ..., intent: _Optional[_Union[_router_pb2.Intent, str]] = ..., message: _Optional[str] = ..., workspace: _Optional[str] = ..., model: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_router_pb2.Turn, _Mapping]]] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ..., tool_specs: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ...) -> None: ...
+    recalled: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., intent: _Optional[_Union[_router_pb2.Intent, str]] = ..., message: _Optional[str] = ..., workspace: _Optional[str] = ..., model: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_router_pb2.Turn, _Mapping]]] = ..., context: _Optional[_Union[_call_pb2.CallContext, _Mapping]] = ..., tool_specs: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., recalled: _Optional[bool] = ...) -> None: ...
 
 class ToolSpec(_message.Message):
     __slots__ = ("name", "description", "input_schema")

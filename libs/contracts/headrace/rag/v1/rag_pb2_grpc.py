@@ -64,6 +64,11 @@ class RagServiceStub:
                 request_serializer=headrace_dot_rag_dot_v1_dot_rag__pb2.DeleteDocumentRequest.SerializeToString,
                 response_deserializer=headrace_dot_rag_dot_v1_dot_rag__pb2.DeleteDocumentResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/headrace.rag.v1.RagService/Embed',
+                request_serializer=headrace_dot_rag_dot_v1_dot_rag__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=headrace_dot_rag_dot_v1_dot_rag__pb2.EmbedResponse.FromString,
+                _registered_method=True)
 
 
 class RagServiceServicer:
@@ -113,6 +118,14 @@ class RagServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """Embed answers with the vectors of a few texts; it reads no workspace and keeps nothing.
+        Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED with RetryInfo (too many calls at once); DEADLINE_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RagServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +158,11 @@ def add_RagServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocument,
                     request_deserializer=headrace_dot_rag_dot_v1_dot_rag__pb2.DeleteDocumentRequest.FromString,
                     response_serializer=headrace_dot_rag_dot_v1_dot_rag__pb2.DeleteDocumentResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=headrace_dot_rag_dot_v1_dot_rag__pb2.EmbedRequest.FromString,
+                    response_serializer=headrace_dot_rag_dot_v1_dot_rag__pb2.EmbedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -309,6 +327,33 @@ class RagService:
             '/headrace.rag.v1.RagService/DeleteDocument',
             headrace_dot_rag_dot_v1_dot_rag__pb2.DeleteDocumentRequest.SerializeToString,
             headrace_dot_rag_dot_v1_dot_rag__pb2.DeleteDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.rag.v1.RagService/Embed',
+            headrace_dot_rag_dot_v1_dot_rag__pb2.EmbedRequest.SerializeToString,
+            headrace_dot_rag_dot_v1_dot_rag__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class RagServiceStub:
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_rag_pb2.ListDocumentsRequest, _rag_pb2.ListDocumentsResponse]
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_rag_pb2.DeleteDocumentRequest, _rag_pb2.DeleteDocumentResponse]
     """DeleteDocument removes a document and what was learnt from it alone. NOT_FOUND when there is none."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_rag_pb2.EmbedRequest, _rag_pb2.EmbedResponse]
+    """Embed answers with the vectors of a few texts; it reads no workspace and keeps nothing.
+    Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED with RetryInfo (too many calls at once); DEADLINE_EXCEEDED.
+    """
 
 @_typing.type_check_only
 class RagServiceAsyncStub(RagServiceStub):
@@ -67,6 +71,10 @@ class RagServiceAsyncStub(RagServiceStub):
     ListDocuments: _aio.UnaryUnaryMultiCallable[_rag_pb2.ListDocumentsRequest, _rag_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_rag_pb2.DeleteDocumentRequest, _rag_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
     """DeleteDocument removes a document and what was learnt from it alone. NOT_FOUND when there is none."""
+    Embed: _aio.UnaryUnaryMultiCallable[_rag_pb2.EmbedRequest, _rag_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Embed answers with the vectors of a few texts; it reads no workspace and keeps nothing.
+    Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED with RetryInfo (too many calls at once); DEADLINE_EXCEEDED.
+    """
 
 class RagServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -120,5 +128,15 @@ class RagServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_rag_pb2.DeleteDocumentResponse, _abc.Awaitable[_rag_pb2.DeleteDocumentResponse]]:
         """DeleteDocument removes a document and what was learnt from it alone. NOT_FOUND when there is none."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _rag_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rag_pb2.EmbedResponse, _abc.Awaitable[_rag_pb2.EmbedResponse]]:
+        """Embed answers with the vectors of a few texts; it reads no workspace and keeps nothing.
+        Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED with RetryInfo (too many calls at once); DEADLINE_EXCEEDED.
+        """
 
 def add_RagServiceServicer_to_server(servicer: RagServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

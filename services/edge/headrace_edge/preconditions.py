@@ -44,22 +44,22 @@ def read(if_match: str | None, if_none_match: str | None) -> Precondition:
     return Precondition("revision", int(tag) if known else 0)
 
 
-def required(workflow_id: str, revision: int | None) -> Problem:
-    """A write that does not say what it is based on, on a workflow that exists."""
+def required(what: str, revision: int | None) -> Problem:
+    """A write that does not say what it is based on, on something that exists, such as `workflow weekly-report`."""
     tag = etags.of_revision(revision) if revision is not None else '"REVISION"'
-    detail = f"the workflow {workflow_id} exists: to replace it as you read it, send its ETag as If-Match: {tag}"
+    detail = f"the {what} exists: to replace it as you read it, send its ETag as If-Match: {tag}"
     return Problem(428, "PRECONDITION_REQUIRED", detail, headers=_headers(revision))
 
 
-def failed(workflow_id: str, precondition: Precondition, revision: int | None) -> Problem:
+def failed(what: str, precondition: Precondition, revision: int | None) -> Problem:
     """A write that is based on something else than what is there."""
     if revision is None:
-        detail = f"there is no workflow {workflow_id}: to make it, send If-None-Match: *"
+        detail = f"there is no {what}: to make it, send If-None-Match: *"
     elif precondition.kind == "absent":
-        detail = f"the workflow {workflow_id} exists, at revision {revision}: to replace it, send its ETag as If-Match"
+        detail = f"the {what} exists, at revision {revision}: to replace it, send its ETag as If-Match"
     else:
         detail = (
-            f"the workflow {workflow_id} is at revision {revision}: read it again, and send its ETag, "
+            f"the {what} is at revision {revision}: read it again, and send its ETag, "
             f"{etags.of_revision(revision)}, as If-Match"
         )
     return Problem(412, "PRECONDITION_FAILED", detail, headers=_headers(revision))

@@ -1,0 +1,59 @@
+"""Writes under preconditions: the store compares and writes at once, so no writer is overlooked."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from headrace_runtime import errors
+
+from headrace_edge import preconditions
+from headrace_edge.preconditions import Precondition
+from headrace_edge.problems import Refused
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be written, and how its store says that something else is there."""
+
+    what: str
+    """Names it in refusals, such as workflow weekly-report."""
+    changed: str
+    """The reason of the Aborted of a write on top of another revision."""
+    missing: str
+    """The reason of the NotFound when it is not there."""
+    read: Callable[[], Awaitable[int]]
+    """Reads its revision. Raises NotFound."""
+
+    async def revision(self) -> int | None:
+        """The revision that is there, None for none. Raises ServiceError."""
+        try:
+            return await self.read()
+        except errors.NotFound as error:
+            if error.reason != self.missing:
+                raise
+            return None
+
+
+def read(if_match: str | None, if_none_match: str | None) -> Precondition:
+    """Read the two headers. Raises Refused (400)."""
+    try:
+        return preconditions.read(if_match, if_none_match)
+    except preconditions.Malformed as error:
+        raise Refused(error.problem) from error
+
+
+async def based(target: Target, when: Precondition, write: Callable[[int], Awaitable[Result]]) -> Result:
+    """Write on top of a revision that is there. Raises Refused (412), ServiceError."""
+    revision: int | None = when.revision
+    if when.kind == "present":
+        revision = await target.revision()
+    if not revision:
+        raise Refused(preconditions.failed(target.what, when, await target.revision()))
+    try:
+        return await write(revision)
+    except (errors.Aborted, errors.NotFound) as error:
+        if error.reason not in (target.changed, target.missing):
+            raise
+        raise Refused(preconditions.failed(target.what, when, await target.revision())) from error

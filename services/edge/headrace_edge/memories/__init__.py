@@ -1,0 +1,1 @@
+"""What sessions remember: shapes, and writes under their preconditions."""

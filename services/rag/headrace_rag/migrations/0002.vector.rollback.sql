@@ -1,0 +1,3 @@
+-- The extension stays: others' tables have vectors.
+-- depends:
+DO $$ BEGIN END $$;
