@@ -49,25 +49,15 @@ def is_planned_by_model(intent: Intent) -> bool:
     return intent in (Intent.BUILD, Intent.PATCH)
 
 
-def builtin_name(request: Request, tools: Sequence[str] = (), *, answer_tokens: int = quizzes.WHOLE_TOKENS) -> str:
-    """The built-in blueprint for a request; for those that a model plans, their template.
+def template_name(request: Request, *, answer_tokens: int = quizzes.WHOLE_TOKENS) -> str:
+    """The library's blueprint for a quiz or, where a model's plan failed, a page.
 
-    `tools` are what the answering model of a chat or qa may call; `answer_tokens` is the longest answer of the model that
-    writes.
+    `answer_tokens` is the longest answer of the model that writes.
     """
     documents = bool(request.workspace or request.sources)
-    match request.intent:
-        case Intent.CHAT | Intent.QA if request.recalled:
-            return f"{request.intent.value}_recall"
-        case Intent.CHAT:
-            return "chat_followup" if request.history else "chat"
-        case Intent.QA:
-            return ("qa_followup" if request.history else "qa") + ("_tools" if tools else "")
-        case Intent.QUIZ:
-            base = "quiz_passages" if documents else "quiz"
-            return quizzes.name(base, request.message, answer_tokens=answer_tokens)
-        case Intent.BUILD | Intent.PATCH:
-            return "build_passages" if documents else "build"
+    if request.intent is Intent.QUIZ:
+        return quizzes.name("quiz_passages" if documents else "quiz", request.message, answer_tokens=answer_tokens)
+    return "build_passages" if documents else "build"
 
 
 def fitted(
@@ -79,8 +69,8 @@ def fitted(
 ) -> Blueprint:
     """A blueprint with the request's model in its compose nodes, and its workspace and sources in its searches.
 
-    The compose nodes' models may call `tools`. A quiz is fitted to what its model writes in one answer, and to the number of
-    questions that the message names.
+    The compose nodes' models may call `tools`. A quiz is fitted to what its model writes in one answer, and to the number
+    of questions that the message names.
     """
     made: Blueprint = copy.deepcopy(dict(document))
     for node in _simple(made["nodes"]):

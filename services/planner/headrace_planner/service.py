@@ -1,8 +1,9 @@
 """Planning: a built-in blueprint where there is one, else a plan made before, a model's, or the template. Always valid."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 from headrace_blueprint import validation
@@ -11,7 +12,7 @@ from headrace_blueprint.tools import Tool
 from headrace_llm.errors import UnknownModel
 from headrace_llm.usage import Usage
 
-from headrace_planner import metrics, policy, quizzes, reuse, toolbox
+from headrace_planner import metrics, policy, quizzes, reuse, talks, toolbox
 from headrace_planner.drafting import Drafting, Limits
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
@@ -77,8 +78,13 @@ class Planner:
         self, request: Request, origin: Origin, warnings: tuple[str, ...], usage: Usage, tools: Sequence[str] = ()
     ) -> Plan:
         answer_tokens = self._answer_tokens(request.model)
-        document = self._library.blueprints[policy.builtin_name(request, tools, answer_tokens=answer_tokens)]
-        return Plan(policy.fitted(document, request, tools, answer_tokens=answer_tokens), origin, warnings, usage)
+        made = policy.fitted(self._document(request, tools, answer_tokens), request, tools, answer_tokens=answer_tokens)
+        return Plan(made, origin, warnings, usage)
+
+    def _document(self, request: Request, tools: Sequence[str], answer_tokens: int) -> Mapping[str, Any]:
+        if request.intent.is_talk:
+            return talks.blueprint(request, tools)
+        return self._library.blueprints[policy.template_name(request, answer_tokens=answer_tokens)]
 
     def _answer_tokens(self, model: str) -> int:
         try:

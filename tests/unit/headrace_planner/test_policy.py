@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from headrace_blueprint import references, tools, validation
 from headrace_blueprint.faults import Fault
-from headrace_planner import library, policy
-from headrace_planner.model import RUNNABLE, Intent, Request, Turn
+from headrace_planner import library, policy, talks
+from headrace_planner.model import RUNNABLE, Intent, Request
 from headrace_planner.policy import Step
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,12 +22,6 @@ def request(intent: Intent = Intent.BUILD, **fields: Any) -> Request:
 @pytest.mark.parametrize(
     ("intent", "fields", "name"),
     [
-        (Intent.CHAT, {}, "chat"),
-        (Intent.CHAT, {"history": (Turn("user", "hi"),)}, "chat_followup"),
-        (Intent.QA, {}, "qa"),
-        (Intent.QA, {"history": (Turn("user", "hi"),)}, "qa_followup"),
-        (Intent.CHAT, {"recalled": True}, "chat_recall"),
-        (Intent.QA, {"recalled": True, "history": (Turn("user", "hi"),)}, "qa_recall"),
         (Intent.QUIZ, {"recalled": True}, "quiz"),
         (Intent.QUIZ, {}, "quiz"),
         (Intent.QUIZ, {"workspace": "w"}, "quiz_passages"),
@@ -37,8 +31,8 @@ def request(intent: Intent = Intent.BUILD, **fields: Any) -> Request:
         (Intent.PATCH, {}, "build"),
     ],
 )
-def test_the_request_chooses_the_built_in_blueprint(intent: Intent, fields: dict[str, Any], name: str) -> None:
-    assert policy.builtin_name(request(intent, **fields)) == name
+def test_the_request_chooses_the_librarys_blueprint(intent: Intent, fields: dict[str, Any], name: str) -> None:
+    assert policy.template_name(request(intent, **fields)) == name
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARY.blueprints))
@@ -47,18 +41,18 @@ def test_each_built_in_blueprint_reads_only_declared_inputs_and_is_valid_when_fi
     assert validation.validate(fitted, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
     simple = [one.get("node", one) for one in fitted["nodes"]]
     assert {one["model"] for one in simple if one["kind"] == "compose"} == {"big"}
-    assert set(fitted["inputs"]["properties"]) - {"questions", "memories"} == {"message", "history", "workspace"}
-    assert ("memories" in fitted["inputs"]["properties"]) == name.endswith("_recall")
+    assert set(fitted["inputs"]["properties"]) - {"questions"} == {"message", "history", "workspace"}
 
 
 def test_fitting_leaves_the_library_as_it_was() -> None:
-    policy.fitted(LIBRARY.blueprints["qa"], request(model="big", sources=("Book",)))
-    assert all("model" not in one for one in LIBRARY.blueprints["qa"]["nodes"])
+    policy.fitted(LIBRARY.blueprints["build"], request(model="big", sources=("Book",)))
+    assert all("model" not in one for one in LIBRARY.blueprints["build"]["nodes"])
 
 
 @given(st.lists(st.text(min_size=1, max_size=80) | st.just("${nodes.answer.output}") | st.just("$"), max_size=4))
 def test_a_source_never_becomes_a_reference(sources: list[str]) -> None:
-    fitted = policy.fitted(LIBRARY.blueprints["qa"], request(Intent.QA, sources=tuple(sources)))
+    asked = request(Intent.QA, sources=tuple(sources))
+    fitted = policy.fitted(talks.blueprint(asked), asked)
     query = fitted["nodes"][0]["query"]
     assert [str(one) for one in references.in_text(query)] == ["${inputs.message}"]
     resolved = references.resolve(query, {"inputs": {"message": "M"}})
@@ -86,27 +80,3 @@ def test_faults_are_shown_in_lines_and_not_too_many() -> None:
     text = policy.shown([FAULT] * 20)
     assert text.splitlines()[0] == "- /nodes/0: wrong (mend it)"
     assert text.splitlines()[-1] == "- and 12 more"
-
-
-@pytest.mark.parametrize("history", [(), (Turn("user", "hi"),)])
-@pytest.mark.parametrize("intent", [Intent.CHAT, Intent.QA])
-def test_the_answering_model_gets_the_tools_and_no_other_node(intent: Intent, history: tuple[Turn, ...]) -> None:
-    asked = request(intent, history=history)
-    name = policy.builtin_name(asked, ["time", "calculator"])
-    made = policy.fitted(LIBRARY.blueprints[name], asked, ["time", "calculator"])
-    assert validation.validate(made, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
-    assert {node["id"]: node.get("tools") for node in made["nodes"] if node["kind"] == "compose"} == {
-        "answer": ["time", "calculator"]
-    }
-    assert [node.get("tools") for node in made["nodes"] if node["kind"] != "compose"] == [None] * (len(made["nodes"]) - 1)
-
-
-@pytest.mark.parametrize("history", [(), (Turn("user", "hi"),)])
-def test_who_answers_from_documents_may_say_what_tools_return_only_if_there_are_any(history: tuple[Turn, ...]) -> None:
-    asked = request(Intent.QA, history=history)
-    without, given = (
-        LIBRARY.blueprints[policy.builtin_name(asked, names)]["nodes"][-1]["prompt"] for names in ([], ["time"])
-    )
-    assert "tools" not in without
-    assert "what your tools return" in given
-    assert without.partition("Passages:")[2] == given.partition("Passages:")[2]

@@ -27,7 +27,7 @@ QUIZ = LIBRARY.blueprints["quiz"]["nodes"][0]["schema"]
 
 def planned(message: str, *, answer_tokens: int, workspace: str = "") -> tuple[str, Any]:
     request = Request("acme", Intent.QUIZ, message, workspace=workspace)
-    name = policy.builtin_name(request, answer_tokens=answer_tokens)
+    name = policy.template_name(request, answer_tokens=answer_tokens)
     return name, policy.fitted(LIBRARY.blueprints[name], request, answer_tokens=answer_tokens)
 
 

@@ -14,7 +14,8 @@ from headrace_executor.errors import StoreAway, StoreRefused
 from headrace_executor.model import ClaimedRun, Outcome, StepRecord
 from headrace_executor.ports import Recalled, Turn
 from headrace_llm.usage import Usage
-from headrace_planner import library
+from headrace_planner import library, talks
+from headrace_planner import model as planning
 from headrace_runtime import errors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,13 +34,18 @@ from tests.support.executor_fakes import (
     no_sleep,
 )
 
-BLUEPRINTS = library.load().blueprints
 FOUND = (
     Recalled("food", "The user is allergic\n to peanuts.", 0.6),
     Recalled("home", "Lives in Berlin.", 0.2),
     Recalled("noise", "The tea was cold.", 0.05),
 )
 WARNING = "what the session remembers could not be recalled; the answer does without it"
+
+
+def talk(intent: str) -> Any:
+    """The planner's own blueprint for a message, earlier ones and memories."""
+    history = (planning.Turn("user", "hi"),)
+    return talks.blueprint(planning.Request("acme", planning.Intent(intent), "", history=history, recalled=True))
 
 
 @dataclass
@@ -73,7 +79,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.journal = FakeJournal(claimed({"message": "What may I eat?", **self.body}))
-        self.planner = FakePlanner(self.body.get("blueprint") or BLUEPRINTS.get(f"{self.intent}_recall"))
+        self.planner = FakePlanner(self.body.get("blueprint") or (talk(self.intent) if self.intent != "build" else None))
 
     async def run(self) -> Outcome:
         pipeline = RunPipeline(
@@ -122,7 +128,7 @@ async def test_an_answer_that_asks_for_memories_is_made_with_the_nearest(intent:
 )
 async def test_nothing_is_recalled_where_nobody_asks_or_no_plan_reads_it(body: dict[str, Any], intent: str) -> None:
     stage = Stage(body, intent=intent)
-    stage.planner.blueprint = BLUEPRINTS[intent]
+    stage.planner.blueprint = library.load().blueprints["build"] if intent == "build" else talk(intent)
     await stage.run()
     assert stage.memories.asked == []
     assert "recall" not in stage.steps()
@@ -158,7 +164,7 @@ async def test_memories_that_take_too_long_are_done_without() -> None:
 
 
 async def test_a_plan_of_the_callers_own_reads_memories_and_hears_of_failures() -> None:
-    own = {**BLUEPRINTS["chat_recall"], "name": "own"}
+    own = {**talk("chat"), "name": "own"}
     stage = Stage({"memory": {}, "blueprint": own}, intent="build")
     await stage.run()
     assert "- food: The user is allergic to peanuts." in stage.prompt
