@@ -107,20 +107,31 @@ async def test_a_workflow_is_written_on_top_of_what_its_writer_has_read(site: Si
     second = await save(user, "sums", {**SUMS, "name": "sums"}, **{"If-Match": first.headers["etag"]})
     found = await user.get("/api/workflows/sums")
 
-    assert (first.status_code, first.headers["etag"]) == (201, '"1"')
+    revision = first.json()["revision"]
+    assert (first.status_code, first.headers["etag"]) == (201, f'"{revision}"')
     assert (blind.status_code, stale.status_code) == (428, 412)
     assert (await save(user, "sums", **NEW)).status_code == 412
-    assert (second.status_code, second.headers["etag"]) == (200, '"2"')
-    assert (found.headers["etag"], found.json()["revision"]) == ('"2"', 2)
+    assert (second.status_code, second.headers["etag"]) == (200, f'"{revision + 1}"')
+    assert (found.headers["etag"], found.json()["revision"]) == (f'"{revision + 1}"', revision + 1)
     assert found.json()["blueprint"] == {**SUMS, "name": "sums"}
     assert [one["workflow_id"] for one in (await user.get("/api/workflows")).json()["items"]] == ["sums"]
+
+
+async def test_the_tag_of_a_removed_workflow_does_not_fit_one_that_is_made_again(site: Site) -> None:
+    user = site.of("school")
+    first = await save(user, "sums", **NEW)
+    assert (await user.call("DELETE", "/api/workflows/sums")).status_code == 204
+    again = await save(user, "sums", **NEW)
+    assert again.headers["etag"] != first.headers["etag"]
+    assert (await save(user, "sums", **{"If-Match": first.headers["etag"]})).status_code == 412
+    assert (await save(user, "sums", **{"If-Match": again.headers["etag"]})).status_code == 200
 
 
 async def test_the_command_saves_shows_and_runs_and_keeps_what_another_wrote(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "sums.yaml"
     file.write_text(yaml.safe_dump(SUMS, sort_keys=False))
     saved = site.headrace("school", "workflow", "save", "sums", str(file))
-    await save(site.of("school"), "sums", {**SUMS, "name": "another's"}, **{"If-Match": '"1"'})
+    await save(site.of("school"), "sums", {**SUMS, "name": "another's"}, **{"If-Match": "*"})
 
     refused = site.headrace("school", "workflow", "save", "sums", str(file))
     shown = site.headrace("school", "workflow", "show", "sums")
@@ -173,11 +184,11 @@ async def test_inputs_that_do_not_fit_are_refused_before_a_run_begins(site: Site
 async def test_a_run_keeps_the_revision_that_it_was_accepted_with(site: Site, provider: OpenAiServer) -> None:
     user = site.of("school")
     provider.otherwise = Reply(text="the sum", delay_s=1)
-    await save(user, "sums", **NEW)
+    saved = await save(user, "sums", **NEW)
     accepted = await user.post("/api/workflows/sums/runs", {"inputs": {"a": 1}})
     changed = {**SUMS, "nodes": [{**SUMS["nodes"][0], "expr": "inputs.a - inputs.b"}, SUMS["nodes"][1]]}
 
-    assert (await save(user, "sums", changed, **{"If-Match": '"1"'})).status_code == 200
+    assert (await save(user, "sums", changed, **{"If-Match": saved.headers["etag"]})).status_code == 200
 
     assert (await user.run(accepted.json()["run_id"]))["output"]["output"] == 3
     assert (await made(user, "sums", a=1))["output"]["output"] == -1
@@ -203,7 +214,7 @@ async def test_a_workflow_runs_inside_another_and_never_inside_itself(site: Site
     assert (await user.run(accepted.json()["run_id"]))["output"]["output"] == 14
     assert "node:inner/sum" in [event.get("stepName") for event in events]
     loop = {**SUMS, "nodes": [*SUMS["nodes"], {"id": "again", "kind": "flow", "workflow_id": "outer", "inputs": {}}]}
-    refused = await save(user, "sums", loop, **{"If-Match": '"1"'})
+    refused = await save(user, "sums", loop, **{"If-Match": "*"})
     assert refused.status_code == 422, refused.text
 
 
