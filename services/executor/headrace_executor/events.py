@@ -113,6 +113,11 @@ def queued(*, position: int, expected_wait_s: float, limited_by: Literal["slots"
     return custom("headrace.queued", {**value, "step": step} if step else value)
 
 
+def planned(origin: str, warnings: Sequence[str]) -> Event:
+    """Tell where a plan is from, and what it does not have as asked."""
+    return custom("headrace.plan", {"origin": origin, "warnings": list(warnings)})
+
+
 def restarted(step: str, message_id: str) -> Event:
     """Tell that a message is void; its step writes another one, or none."""
     return custom("headrace.restarted", {"step": step, "message_id": message_id})

@@ -129,8 +129,7 @@ def done(plan: Plan, base: Base, patched: Patched) -> Done:
         "sources": list(base.sources) if division.left_out else [],
         "parent": None if base.ref is None else {"page_id": base.ref.page_id, "version": base.ref.version},
     }
-    told = events.custom("headrace.plan", {"origin": patched.origin, "warnings": list(patched.warnings)})
-    return Done(output, patched.usage, (told,), beside=beside)
+    return Done(output, patched.usage, (events.planned(patched.origin, patched.warnings),), beside=beside)
 
 
 def start(plan: Plan, recorded: Json, instruction: str) -> Start:
