@@ -86,7 +86,7 @@ class _Merge:
 def _parts(page: PageDraft) -> _Side:
     gaps: dict[str, list[Json]] = defaultdict(list)
     for gap in page.gaps:
-        gaps[_node_of(gap)].append({"step": gap.step, "code": gap.code, "message": gap.message})
+        gaps[gap.node].append(gap.to_json())
     values: dict[Part, Json] = {
         ("blueprint", name): value for name, value in page.blueprint.items() if name not in ("nodes", "layout")
     }
@@ -172,7 +172,7 @@ def _renamed(page: PageDraft, old: str, new: str) -> PageDraft:
     if blueprint["output"] == f"${{nodes.{old}.output}}":
         blueprint["output"] = f"${{nodes.{new}.output}}"
     gaps = [
-        replace(gap, step=gap.step.replace(f"node:{old}", f"node:{new}", 1)) if _node_of(gap) == old else gap
+        replace(gap, step=gap.step.replace(f"node:{old}", f"node:{new}", 1)) if gap.node == old else gap
         for gap in page.gaps
     ]
     outputs = {name(node): output for node, output in page.outputs.items()}
@@ -184,10 +184,6 @@ def _together(base: Sequence[Json], ours: Sequence[Json], theirs: Sequence[Json]
     before, mine, other = ({orjson.dumps(one) for one in page} for page in (base, ours, theirs))
     kept = [one for one in theirs if (written := orjson.dumps(one)) in mine or written not in before]
     return [*kept, *(one for one in ours if (written := orjson.dumps(one)) not in before and written not in other)]
-
-
-def _node_of(gap: Gap) -> str:
-    return gap.step.removeprefix("node:").partition("[")[0].partition("/")[0]
 
 
 def _subjects(parts: Sequence[Part], *pages: PageDraft) -> str:

@@ -238,7 +238,7 @@ class _Packed:
     def __init__(self, draft: PageDraft) -> None:
         self.names: dict[str, bytes] = {}
         self.values: dict[bytes, bytes] = {}
-        gaps = [{"step": gap.step, "code": gap.code, "message": gap.message} for gap in draft.gaps]
+        gaps = [gap.to_json() for gap in draft.gaps]
         parts: Mapping[str, object] = {
             "blueprint": draft.blueprint,
             "inputs": draft.inputs,
