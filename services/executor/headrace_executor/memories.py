@@ -111,7 +111,7 @@ class MemoryStore(Protocol):
     async def put(
         self, tenant_id: str, session_id: str, write: MemoryWrite, vectors: Vectors | None, *, limit: int
     ) -> Written:
-        """Make or replace a memory in one statement, if its revision is the expected one; `vectors` has one, or is None."""
+        """Make or replace a memory, if its revision is the expected one; `vectors` has one, or is None."""
 
     async def find(self, tenant_id: str, session_id: str, key: str) -> Memory | None:
         """One memory."""
