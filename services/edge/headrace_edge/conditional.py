@@ -7,8 +7,8 @@ from typing import TypeVar
 from headrace_runtime import errors
 
 from headrace_edge import preconditions
+from headrace_edge.policy import Refused
 from headrace_edge.preconditions import Precondition
-from headrace_edge.problems import Refused
 
 Result = TypeVar("Result")
 
@@ -34,14 +34,6 @@ class Target:
             if error.reason != self.missing:
                 raise
             return None
-
-
-def read(if_match: str | None, if_none_match: str | None) -> Precondition:
-    """Read the two headers. Raises Refused (400)."""
-    try:
-        return preconditions.read(if_match, if_none_match)
-    except preconditions.Malformed as error:
-        raise Refused(error.problem) from error
 
 
 async def based(target: Target, when: Precondition, write: Callable[[int], Awaitable[Result]]) -> Result:

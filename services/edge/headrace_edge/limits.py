@@ -11,8 +11,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from headrace_edge import metrics
 from headrace_edge.auth import Caller
-from headrace_edge.policy import Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Problem, Refused
 
 
 def refuse(limit: str, status: int, detail: str, *, retry_after_s: int) -> Refused:

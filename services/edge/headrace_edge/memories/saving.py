@@ -4,9 +4,9 @@ from headrace_runtime import errors
 
 from headrace_edge import conditional, preconditions
 from headrace_edge.memories.model import Memory, MemoryContent
+from headrace_edge.policy import Refused
 from headrace_edge.ports import Memories
 from headrace_edge.preconditions import Precondition
-from headrace_edge.problems import Refused
 
 
 async def save(

@@ -3,9 +3,9 @@
 from headrace_runtime import errors
 
 from headrace_edge import conditional, preconditions
+from headrace_edge.policy import Refused
 from headrace_edge.ports import Workflows
 from headrace_edge.preconditions import Precondition
-from headrace_edge.problems import Refused
 from headrace_edge.workflows.model import Workflow
 
 
