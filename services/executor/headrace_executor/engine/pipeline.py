@@ -191,8 +191,8 @@ class RunPipeline:
         )
 
     async def _recall(self, journal: Journal, request: Conversation, kind: str) -> Recall:
-        """What the session remembers, if the request asks for it and its plan reads it."""
-        if not request.recall or not (kind in recalling.KINDS or request.blueprint is not None):
+        """What the session remembers, if the request asks for it and its plan reads it: a built-in one, or the caller's."""
+        if not request.recall or not (kind in requests.CONVERSATIONAL or request.blueprint is not None):
             return Recall()
         run, top_k = journal.run, request.recall
         work = partial(recalling.recall, run, self._memories, request.message, top_k=top_k, limits=self._limits)

@@ -15,9 +15,6 @@ from headrace_executor.errors import StoreRefused
 from headrace_executor.model import ClaimedRun, Json
 from headrace_executor.ports import Memories, Recalled
 
-KINDS = frozenset({"chat", "qa"})
-"""Intents whose built-in plans read memories; a plan of the caller's own may, too."""
-
 log = structlog.get_logger()
 
 

@@ -20,6 +20,8 @@ from headrace_executor.ports import Turn
 
 Body = Mapping[str, Json]
 
+CONVERSATIONAL = frozenset({"chat", "qa"})
+"""Intents whose model answers the message itself, with the session's memories and the tools that the request names."""
 CACHED = 64
 """Blueprints that a process keeps compiled: a run needs its own several times, the built-in ones come with every run."""
 CACHED_BYTES = 2 * 1024 * 1024

@@ -9,13 +9,13 @@ from headrace_executor import events
 from headrace_executor.engine import catalog, patching, requests, retrying
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.notices import Notices
-from headrace_executor.engine.offered import offered
 from headrace_executor.engine.patching import Base
 from headrace_executor.engine.recalling import NOTHING, Recall
 from headrace_executor.engine.requests import Conversation
 from headrace_executor.engine.resolving import Resolved
 from headrace_executor.engine.retrying import Sleep
 from headrace_executor.engine.steps import Done
+from headrace_executor.engine.tool_offer import offered
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_executor.ports import Journal, Patched, Planner, Rag, Router, Turn, Waits

@@ -14,7 +14,7 @@ MAX_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Named:
     """What a request's names stand for."""
 
     names: tuple[str, ...]
@@ -25,7 +25,7 @@ class Wanted:
     """What is wrong, with a hint; pointers begin with /tools."""
 
 
-def read(names: Sequence[str], known: Collection[str]) -> Wanted:
+def read(names: Sequence[str], known: Collection[str]) -> Named:
     """What `names` stand for among the tools of a tenant, `known`, the built-in ones included."""
     found: dict[str, None] = {}
     unknown, faults = [], []
@@ -35,10 +35,10 @@ def read(names: Sequence[str], known: Collection[str]) -> Wanted:
         if not these:
             unknown.append(name)
             faults.append(_unknown(index, name, known))
-    return Wanted(tuple(found), tuple(unknown), tuple(faults))
+    return Named(tuple(found), tuple(unknown), tuple(faults))
 
 
-def for_a_model(names: Sequence[str], known: Collection[str]) -> Wanted:
+def for_a_model(names: Sequence[str], known: Collection[str]) -> Named:
     """The same for the tools that one model is to be given, of which there is a most."""
     wanted = read(names, known)
     if len(wanted.names) <= MAX_TOOLS:
