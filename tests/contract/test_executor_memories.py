@@ -275,7 +275,7 @@ async def test_what_was_written_while_no_vector_could_be_had_is_found_later(
 async def test_a_search_reads_no_more_than_it_has_time_for_and_says_what_is_left(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memories, "MAKE_UP_CALLS", 1)
+    monkeypatch.setattr(memories, "EMBED_PENDING_CALLS", 1)
     monkeypatch.setattr(memories, "EMBED_CHARS", 10)
     stage.embeddings.error = AWAY
     for key in "abc":

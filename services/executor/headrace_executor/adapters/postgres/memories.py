@@ -6,7 +6,7 @@ import asyncpg
 from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres.row_limits import counted
-from headrace_executor.memories import Match, Memory, MemoryWrite, Unread, Vectors, Written
+from headrace_executor.memories import Match, Memory, MemoryWrite, Pending, Vectors, Written
 
 _COLUMNS = "m.key, m.value, m.text, m.metadata, m.revision, m.created_at, m.updated_at"
 _OF_SESSION = """memories m WHERE m.session_id = $2
@@ -44,10 +44,10 @@ SELECT {_COLUMNS}, m.remaining FROM (
     FROM {_OF_SESSION} AND m.key > $3 ORDER BY m.key LIMIT $4
 ) m WHERE m.before < $5 ORDER BY m.key
 """
-_UNREAD = f"""
+_PENDING = f"""
 SELECT m.key, m.revision, m.text, count(*) OVER () AS pending FROM {_OF_SESSION} AND m.model <> $3 ORDER BY m.key LIMIT $4
 """
-_READ = """
+_SET_VECTORS = """
 UPDATE memories m SET model = $2, vector = v.vector::vector
 FROM unnest($3::text[], $4::bigint[], $5::text[]) AS v(key, revision, vector)
 WHERE m.session_id = $1 AND m.key = v.key AND m.revision = v.revision
@@ -112,15 +112,15 @@ class MemoryStore:
         )
         return row is not None
 
-    async def unread(self, tenant_id: str, session_id: str, *, model: str, limit: int) -> tuple[Sequence[Unread], int]:
+    async def pending(self, tenant_id: str, session_id: str, *, model: str, limit: int) -> tuple[Sequence[Pending], int]:
         """Some memories without a vector of the model, and how many there are."""
-        found = await self._pool.fetch(_UNREAD, tenant_id, session_id, model, limit)
-        return [Unread(row["key"], row["revision"], row["text"]) for row in found], found[0]["pending"] if found else 0
+        found = await self._pool.fetch(_PENDING, tenant_id, session_id, model, limit)
+        return [Pending(row["key"], row["revision"], row["text"]) for row in found], found[0]["pending"] if found else 0
 
-    async def read(self, session_id: str, memories: Sequence[Unread], vectors: Vectors) -> None:
+    async def set_vectors(self, session_id: str, memories: Sequence[Pending], vectors: Vectors) -> None:
         """Give memories their vectors, those that have not changed meanwhile."""
         await self._pool.execute(
-            _READ,
+            _SET_VECTORS,
             session_id,
             vectors.model,
             [one.key for one in memories],
