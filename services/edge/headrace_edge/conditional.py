@@ -36,6 +36,22 @@ class Target:
             return None
 
 
+async def create(target: Target, when: Precondition, write: Callable[[int], Awaitable[Result]]) -> Result:
+    """Write what must be new. Raises Refused (412), ServiceError."""
+    try:
+        return await write(0)
+    except errors.AlreadyExists as error:
+        raise Refused(preconditions.failed(target.what, when, await target.revision())) from error
+
+
+async def remove(target: Target, when: Precondition, delete: Callable[[int | None], Awaitable[None]]) -> None:
+    """Remove what is there, if it is what the writer believes. Raises Refused (412), ServiceError."""
+    if when.kind in ("absent", "unsaid"):
+        await delete(None)
+    else:
+        await based(target, when, delete)
+
+
 async def based(target: Target, when: Precondition, write: Callable[[int], Awaitable[Result]]) -> Result:
     """Write on top of a revision that is there. Raises Refused (412), ServiceError."""
     revision: int | None = when.revision
