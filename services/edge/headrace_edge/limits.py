@@ -62,7 +62,7 @@ class Work:
 
 
 class KeyWork:
-    """Requests in work of each key, streams aside: one key's leave places for those of the others."""
+    """Most requests in work of one key, streams not counted, so that places are left for other keys."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

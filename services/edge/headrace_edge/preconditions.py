@@ -37,7 +37,7 @@ def read(if_match: str | None, if_none_match: str | None) -> Precondition:
 
 
 def required(what: str, revision: int | None) -> Problem:
-    """A write that does not say what it is based on, on something that exists, such as `workflow weekly-report`."""
+    """Refuses to replace something, such as `workflow weekly-report`, by a write that names no revision."""
     tag = etags.of_revision(revision) if revision is not None else '"REVISION"'
     detail = f"the {what} exists: to replace it as you read it, send its ETag as If-Match: {tag}"
     return Problem(428, "PRECONDITION_REQUIRED", detail, headers=_headers(revision))

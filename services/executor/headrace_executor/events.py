@@ -93,7 +93,7 @@ def tool_result(call_id: str, message_id: str, content: str) -> Event:
 
 
 def tool_failed(call_id: str, message: str) -> Event:
-    """Give the error that a call ended in. Without a result, a client takes a call for one that it is to answer itself."""
+    """Give the error that a call ended in: a call without a result is one that the client is to answer itself."""
     return tool_result(call_id, f"{call_id}:result", orjson.dumps({"error": message}).decode())
 
 

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a session remembers under a key."""
+    """A value that a session remembers under a key."""
 
     key: str
     value: bytes
@@ -217,7 +217,7 @@ class Memories:
             raise session_not_found()
 
     async def _vector(self, text: str) -> Vectors | None:
-        """A text's vector, None when it cannot be had: what was accepted is not lost for that."""
+        """A text's vector, or None when the embedding service is away: the memory is stored all the same."""
         try:
             return await self._embeddings.embed([text], timeout_s=PUT_S)
         except errors.ServiceError as error:

@@ -22,7 +22,7 @@ def meant(if_match: str | None, version: int | None) -> int | None:
 
 
 def refusal(if_match: str | None, error: errors.ServiceError) -> Problem | None:
-    """What a client that sent If-Match is told when another version is current; None when it is the error as it is."""
+    """What to answer a client that sent If-Match when another version is current; None keeps the executor's error."""
     if if_match is None or error.reason != CHANGED:
         return None
     return _failed(f"{error.message}; its ETag goes into If-Match")

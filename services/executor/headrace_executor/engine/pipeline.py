@@ -199,7 +199,7 @@ class RunPipeline:
         return Recall.from_json(await once(journal, "recall", work))
 
     async def _resolve(self, journal: Journal, request: Conversation, kind: str, given: Answers) -> Resolved:
-        """What the names in a request stand for; a plan of the caller's own says that itself."""
+        """The records that names in a request stand for; none for a plan of the caller's own, which names them itself."""
         run = journal.run
         planned_for_names = kind in RESOLVED and request.blueprint is None
         if "resolve" not in journal.steps and not (planned_for_names and self._resolver.needed(run, given)):

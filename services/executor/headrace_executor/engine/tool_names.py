@@ -18,7 +18,7 @@ class Named:
     """What a request's names stand for."""
 
     names: tuple[str, ...]
-    """Each tool once, in the order of the request, then of what is known."""
+    """Each tool once, in the order of the request; those of a wildcard in the order of `known`."""
     unknown: tuple[str, ...] = ()
     """Names that stand for nothing."""
     faults: tuple[Fault, ...] = ()
@@ -39,7 +39,7 @@ def read(names: Sequence[str], known: Collection[str]) -> Named:
 
 
 def for_a_model(names: Sequence[str], known: Collection[str]) -> Named:
-    """The same for the tools that one model is to be given, of which there is a most."""
+    """Like `read`, with a fault when these are more tools than one model may be given."""
     wanted = read(names, known)
     if len(wanted.names) <= MAX_TOOLS:
         return wanted

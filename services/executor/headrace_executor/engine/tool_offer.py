@@ -1,4 +1,4 @@
-"""The tools that a plan, or the model of a conversation, may call, as the planner is told of them. Pure."""
+"""The tools that the planner is offered, for a plan or for the model of a conversation. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from headrace_executor.engine.requests import CONVERSATIONAL, refused
 MAX_TOOLS = 200
 """Tools beside the built-in ones that the planner is told of."""
 MAX_BYTES = 1024 * 1024
-"""Of their schemas and descriptions together: gRPC takes four times as much."""
+"""Most bytes of their schemas and descriptions together; gRPC takes four times as much."""
 
 _NO_QUIZ = "a quiz calls no tools: those that the request names were left out"
 
@@ -23,7 +23,7 @@ class Offer:
     """What the planner is told."""
 
     names: Sequence[str] = ()
-    """What the plan is restricted to, or given; empty means every tool to a build, and none to a conversation."""
+    """The tools that may be called. Empty means every tool for a build, and none for a conversation."""
     tools: Sequence[Tool] = ()
     """Those of them that are not built in."""
     warnings: Sequence[str] = ()
@@ -56,7 +56,7 @@ def _given(known: Mapping[str, ToolEntry], names: Sequence[str]) -> Offer:
 
 
 def _shown(tools: Sequence[Tool]) -> tuple[Sequence[Tool], Sequence[str]]:
-    """As many as the planner takes, and a warning when some are left out."""
+    """As many tools as the planner takes, and a warning if some are left out."""
     left, shown = MAX_BYTES, list[Tool]()
     for tool in tools[:MAX_TOOLS]:
         left -= len(tool.name) + len(tool.description.encode()) + len(orjson.dumps(tool.input_schema, default=dict))
