@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite
 
 COMMAND = (sys.executable, "-m", "headrace_cli", "quota")
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as running:
+    async with edge_suite.suite() as running:
         yield running
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite
 
 SUMS: dict[str, Any] = {
     "version": 1,
@@ -42,7 +42,7 @@ class Said:
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as running:
+    async with edge_suite.suite() as running:
         yield running
 
 

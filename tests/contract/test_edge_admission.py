@@ -10,8 +10,8 @@ from headrace.executor.v1 import executor_pb2 as pb
 from headrace_edge import metrics
 from headrace_runtime import errors
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite
 
 TASK = {"kind": "conversation", "message": "hello", "priority": "interactive"}
 FAST = {"admission_patience_interactive_s": 10, "admission_grace_s": 20}
@@ -19,7 +19,7 @@ FAST = {"admission_patience_interactive_s": 10, "admission_grace_s": 20}
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite(**FAST) as running:
+    async with edge_suite.suite(**FAST) as running:
         yield running
 
 
@@ -56,7 +56,7 @@ async def test_an_accepted_run_is_told_what_it_waits_for_and_one_that_need_not_w
     waiting = (await submit(edge)).json()
     assert waiting["queue"] == {"position": 21, "expected_wait_s": 4.0}
 
-    async with edge_fakes.suite(**FAST) as idle:
+    async with edge_suite.suite(**FAST) as idle:
         idle.executor.signals = signals()
         assert "queue" not in (await submit(idle)).json()
 
@@ -128,7 +128,7 @@ async def test_an_accepted_key_is_never_refused_again(edge: Suite) -> None:
 
 
 async def test_past_what_is_promised_it_is_503_with_the_farthest_time() -> None:
-    async with edge_fakes.suite(**FAST, admission_max_retry_s=60) as edge:
+    async with edge_suite.suite(**FAST, admission_max_retry_s=60) as edge:
         edge.executor.signals = signals(queued=100_000)
         answer = await submit(edge)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
@@ -155,7 +155,7 @@ async def test_without_signals_runs_are_accepted_and_a_metric_says_so(edge: Suit
 
 
 async def test_signals_that_hang_hold_no_request_for_long() -> None:
-    async with edge_fakes.suite(**FAST, admission_signals_timeout_s=0.2) as edge:
+    async with edge_suite.suite(**FAST, admission_signals_timeout_s=0.2) as edge:
         edge.executor.signals = None
         assert (await submit(edge)).status_code == 202
 

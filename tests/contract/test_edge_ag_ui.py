@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.test_edge_api import answers, problem
-from tests.support import agui, edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite
+from tests.support import agui, edge_fakes, edge_suite
+from tests.support.edge_fakes import FakeRun
+from tests.support.edge_suite import Suite
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         one.executor.script = FakeRun.finish
         yield one
 
@@ -209,15 +210,15 @@ async def test_a_reader_that_leaves_cancels_the_run_only_when_it_said_so(edge: S
         await anext(answer.aiter_lines())
     found = edge.executor.runs[run_id]
     if asked:
-        await edge_fakes.until(lambda: found.ended)
+        await edge_suite.until(lambda: found.ended)
         assert found.run.state == edge_fakes.pb.RUN_STATE_CANCELLED
     else:
-        await edge_fakes.until(lambda: edge.executor.watchers == 0)
+        await edge_suite.until(lambda: edge.executor.watchers == 0)
         assert not found.ended
 
 
 async def test_a_stream_that_breaks_off_says_so_to_a_client_that_cannot_come_back() -> None:
-    async with edge_fakes.suite(watch_retry_s=1) as edge:
+    async with edge_suite.suite(watch_retry_s=1) as edge:
         body = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": "x"}]}
         async with edge.client.stream("POST", "/ag-ui", json=body) as answer:
             lines = answer.aiter_lines()
@@ -230,7 +231,7 @@ async def test_a_stream_that_breaks_off_says_so_to_a_client_that_cannot_come_bac
 
 
 async def test_a_drain_lets_a_stream_end() -> None:
-    async with edge_fakes.suite() as edge:
+    async with edge_suite.suite() as edge:
         body = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": "x"}]}
         async with edge.client.stream("POST", "/ag-ui", json=body) as answer:
             lines = answer.aiter_lines()

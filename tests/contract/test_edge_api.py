@@ -9,8 +9,9 @@ import pytest
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace_runtime import errors
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite, numbered, until
+from tests.support import edge_suite
+from tests.support.edge_fakes import FakeRun, numbered
+from tests.support.edge_suite import Suite, until
 
 PAGE: dict[str, Any] = {
     "blueprint": {
@@ -26,7 +27,7 @@ PAGE: dict[str, Any] = {
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         yield one
 
 
@@ -68,7 +69,7 @@ async def test_a_message_is_answered_whole(edge: Suite) -> None:
 
 
 async def test_a_slow_answer_is_504_with_the_run_that_goes_on() -> None:
-    async with edge_fakes.suite(answer_timeout_s=1) as edge:
+    async with edge_suite.suite(answer_timeout_s=1) as edge:
         body = problem(await edge.client.post("/api/conversation", json={"message": "hello"}), 504)
         run = edge.executor.runs[body["run_id"]]
         assert body["links"]["events"] == f"/api/tasks/{run.run.run_id}/events"
@@ -184,14 +185,14 @@ async def test_a_lost_answer_is_asked_for_again_and_runs_once(edge: Suite) -> No
 
 
 async def test_an_executor_away_is_503_and_one_that_comes_back_in_time_is_not_noticed() -> None:
-    async with edge_fakes.suite(call_retry_s=10) as edge:
+    async with edge_suite.suite(call_retry_s=10) as edge:
         await edge.executor_part.kill()
         waiting = asyncio.create_task(edge.client.post("/api/tasks", json={"kind": "conversation", "message": "x"}))
         await asyncio.wait({waiting}, timeout=1)
         assert not waiting.done()
         await edge.executor_part.start()
         assert (await waiting).status_code == 202
-    async with edge_fakes.suite(call_retry_s=0.1) as edge:
+    async with edge_suite.suite(call_retry_s=0.1) as edge:
         await edge.executor_part.kill()
         response = await edge.client.post("/api/tasks", json={"kind": "conversation", "message": "x"})
         body = problem(response, 503)
@@ -345,7 +346,7 @@ async def test_request_ids_and_traces_pass_through(edge: Suite) -> None:
 
 
 async def test_health_tells_that_the_gate_is_not_shared_and_runs_go_on() -> None:
-    async with edge_fakes.suite(health_ttl_s=0, admission_stale_s=5) as edge:
+    async with edge_suite.suite(health_ttl_s=0, admission_stale_s=5) as edge:
         assert isinstance(edge.executor.signals, pb.QueueSignalsResponse)
         edge.executor.signals.models[0].shared = False
         report = (await edge.client.get("/api/health")).json()
@@ -360,7 +361,7 @@ async def test_health_tells_that_the_gate_is_not_shared_and_runs_go_on() -> None
 
 
 async def test_readiness_follows_the_parts_and_liveness_does_not() -> None:
-    async with edge_fakes.suite(health_ttl_s=0) as edge:
+    async with edge_suite.suite(health_ttl_s=0) as edge:
         assert (await edge.client.get("/api/health/ready")).json()["status"] == "ok"
         await edge.rag_part.kill()
         degraded = await edge.client.get("/api/health/ready")

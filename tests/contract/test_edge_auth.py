@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite, until
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite, until
 
 A, B, READER = "key-of-tenant-a-000000", "key-of-tenant-b-000000", "key-of-a-reader-000000"
 
@@ -33,7 +33,7 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def edge(keys: Path) -> AsyncIterator[Suite]:
-    async with edge_fakes.suite(api_keys_file=keys) as one:
+    async with edge_suite.suite(api_keys_file=keys) as one:
         yield one
 
 
@@ -142,7 +142,7 @@ async def test_a_key_that_asks_too_often_is_told_to_wait(edge: Suite) -> None:
 
 
 async def test_a_keyless_edge_serves_no_web_page_of_another_site() -> None:
-    async with edge_fakes.suite() as edge:
+    async with edge_suite.suite() as edge:
         assert (await edge.client.get("/api/tasks")).status_code == 200
         for headers in ({"Origin": "https://example.org"}, {"Host": "example.org"}):
             refused = await edge.client.get("/api/tasks", headers=headers)
@@ -151,7 +151,7 @@ async def test_a_keyless_edge_serves_no_web_page_of_another_site() -> None:
 
 
 async def test_a_key_that_has_its_requests_in_work_leaves_places_for_others(keys: Path) -> None:
-    async with edge_fakes.suite(api_keys_file=keys, max_requests=3, max_requests_per_key=2) as edge:
+    async with edge_suite.suite(api_keys_file=keys, max_requests=3, max_requests_per_key=2) as edge:
         ask = partial(edge.client.post, "/api/conversation", json={"message": "x"}, headers=as_(A))
         waiting = [asyncio.create_task(ask()) for _ in range(2)]
         await until(lambda: edge.executor.waiters == 2)
@@ -169,7 +169,7 @@ async def test_a_key_that_has_its_requests_in_work_leaves_places_for_others(keys
 
 
 async def test_a_keys_open_streams_are_no_requests_in_work(keys: Path) -> None:
-    async with edge_fakes.suite(api_keys_file=keys, max_requests_per_key=1) as edge:
+    async with edge_suite.suite(api_keys_file=keys, max_requests_per_key=1) as edge:
         async with edge.client.stream("POST", "/api/conversation/stream", json={"message": "x"}, headers=as_(A)) as one:
             assert one.status_code == 200
             assert (await edge.client.get("/api/tasks", headers=as_(A))).status_code == 200

@@ -7,13 +7,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support import docs, edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite, pb
+from tests.support import docs, edge_suite
+from tests.support.edge_fakes import FakeRun, pb
+from tests.support.edge_suite import Suite
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         yield one
 
 

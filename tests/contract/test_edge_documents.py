@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite
 
 PARSE = "/api/internal/documents/parse"
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite(max_document_bytes=1000) as one:
+    async with edge_suite.suite(max_document_bytes=1000) as one:
         yield one
 
 

@@ -12,8 +12,9 @@ import orjson
 import pytest
 from headrace_edge import metrics
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite, numbered, until
+from tests.support import edge_suite
+from tests.support.edge_fakes import FakeRun, numbered
+from tests.support.edge_suite import Suite, until
 
 HEAD = "POST /api/conversation HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -43,7 +44,7 @@ async def closed(reader: asyncio.StreamReader) -> None:
 
 
 async def test_a_body_that_says_it_is_too_large_is_413_and_read_by_nobody() -> None:
-    async with edge_fakes.suite(max_body_bytes=2000) as edge:
+    async with edge_suite.suite(max_body_bytes=2000) as edge:
         response = await edge.client.post(
             "/api/conversation", content=b"x" * 9_000_000, headers={"content-type": "application/json"}
         )
@@ -53,7 +54,7 @@ async def test_a_body_that_says_it_is_too_large_is_413_and_read_by_nobody() -> N
 
 
 async def test_a_chunked_body_is_counted_while_it_comes() -> None:
-    async with edge_fakes.suite(max_body_bytes=2000) as edge:
+    async with edge_suite.suite(max_body_bytes=2000) as edge:
         async with connection(edge.port) as (reader, writer):
             writer.write(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode())
             chunk = b"3e8\r\n" + b" " * 1000 + b"\r\n"
@@ -63,14 +64,14 @@ async def test_a_chunked_body_is_counted_while_it_comes() -> None:
 
 
 async def test_a_body_that_does_not_arrive_is_408() -> None:
-    async with edge_fakes.suite(body_timeout_s=0.3) as edge, connection(edge.port) as (reader, writer):
+    async with edge_suite.suite(body_timeout_s=0.3) as edge, connection(edge.port) as (reader, writer):
         writer.write(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
         assert await status(reader) == 408
 
 
 async def test_the_rest_of_an_answered_body_must_come_soon() -> None:
     async with (
-        edge_fakes.suite(body_timeout_s=0.2, header_timeout_s=0.5) as edge,
+        edge_suite.suite(body_timeout_s=0.2, header_timeout_s=0.5) as edge,
         connection(edge.port) as (reader, writer),
     ):
         writer.write(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
@@ -79,7 +80,7 @@ async def test_the_rest_of_an_answered_body_must_come_soon() -> None:
 
 
 async def test_headers_are_bounded_in_size_and_time() -> None:
-    async with edge_fakes.suite(max_header_bytes=4096, header_timeout_s=0.5) as edge:
+    async with edge_suite.suite(max_header_bytes=4096, header_timeout_s=0.5) as edge:
         async with connection(edge.port) as (reader, writer):
             writer.write(b"GET /api/health/live HTTP/1.1\r\nX: ")
             for _ in range(64):
@@ -96,7 +97,7 @@ async def test_headers_are_bounded_in_size_and_time() -> None:
 
 
 async def test_a_kept_connection_is_not_taken_for_a_silent_one() -> None:
-    async with edge_fakes.suite(header_timeout_s=0.3) as edge, connection(edge.port) as (reader, writer):
+    async with edge_suite.suite(header_timeout_s=0.3) as edge, connection(edge.port) as (reader, writer):
         for _ in range(2):
             writer.write(b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert await status(reader) == 200
@@ -105,7 +106,7 @@ async def test_a_kept_connection_is_not_taken_for_a_silent_one() -> None:
 
 
 async def test_connections_are_bounded() -> None:
-    async with edge_fakes.suite(max_connections=3) as edge:
+    async with edge_suite.suite(max_connections=3) as edge:
         refused = metrics.CONNECTIONS_REFUSED.labels("too_many")
         before = refused._value.get()
         async with connection(edge.port), connection(edge.port), connection(edge.port):
@@ -115,7 +116,7 @@ async def test_connections_are_bounded() -> None:
 
 
 async def test_requests_in_work_are_bounded_and_health_is_not() -> None:
-    async with edge_fakes.suite(max_requests=2) as edge:
+    async with edge_suite.suite(max_requests=2) as edge:
         waiting = [asyncio.create_task(edge.client.post("/api/conversation", json={"message": "x"})) for _ in range(2)]
         await until(lambda: edge.executor.waiters == 2)
         refused = await edge.client.get("/api/tasks")
@@ -128,7 +129,7 @@ async def test_requests_in_work_are_bounded_and_health_is_not() -> None:
 
 
 async def test_an_open_stream_is_no_request_in_work() -> None:
-    async with edge_fakes.suite(max_requests=1) as edge:
+    async with edge_suite.suite(max_requests=1) as edge:
         async with edge.client.stream("POST", "/api/conversation/stream", json={"message": "x"}) as response:
             assert response.status_code == 200
             assert (await edge.client.get("/api/tasks")).status_code == 200
@@ -147,7 +148,7 @@ async def draining(edge: Suite) -> tuple[FakeRun, "asyncio.Task[str]", "asyncio.
 
 
 async def test_a_drain_ends_streams_cleanly_and_tells_those_who_wait() -> None:
-    async with edge_fakes.suite(drain_notice_s=0.5) as edge:
+    async with edge_suite.suite(drain_notice_s=0.5) as edge:
         run, streaming, waiting = await draining(edge)
         edge.running.application.drain.announce()
         ready = await edge.client.get("/api/health/ready")
@@ -165,7 +166,7 @@ async def test_a_drain_ends_streams_cleanly_and_tells_those_who_wait() -> None:
 
 
 async def test_the_process_drains_on_sigterm_and_a_client_resumes_elsewhere() -> None:
-    async with edge_fakes.suite() as other:
+    async with edge_suite.suite() as other:
         environ = {
             **os.environ,
             "HEADRACE_EDGE_LISTEN": "127.0.0.1:0",
@@ -223,7 +224,7 @@ async def test_a_wrong_setting_is_one_line_that_names_it(name: str, value: str, 
 
 
 async def test_the_description_covers_every_route_with_problems_and_security() -> None:
-    async with edge_fakes.suite() as edge:
+    async with edge_suite.suite() as edge:
         schema = (await edge.client.get("/openapi.json")).json()
     operations = [(path, one) for path, methods in schema["paths"].items() for one in methods.values()]
     ids = [one["operationId"] for _, one in operations]

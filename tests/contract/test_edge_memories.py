@@ -9,15 +9,15 @@ import pytest
 
 from tests.contract.test_edge_api import problem
 from tests.contract.test_edge_auth import READER, A, B, as_, entry
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite
 
 VALUE = {"avoid": ["peanuts"]}
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite(call_retry_s=0.2) as one:
+    async with edge_suite.suite(call_retry_s=0.2) as one:
         yield one
 
 
@@ -160,7 +160,7 @@ async def test_a_session_that_is_not_there_is_404_whatever_the_condition(edge: S
 async def test_tenants_and_scopes(tmp_path: Path) -> None:
     keys = tmp_path / "keys.yaml"
     keys.write_text(entry(A, "a", "ta") + entry(B, "b", "tb") + entry(READER, "reader", "ta", ", scopes: [read]"))
-    async with edge_fakes.suite(api_keys_file=keys) as edge:
+    async with edge_suite.suite(api_keys_file=keys) as edge:
         session = (await edge.client.post("/api/sessions", json={}, headers=as_(A))).json()["session_id"]
         path = f"/api/sessions/{session}/memory"
         mine: dict[str, Any] = {"json": {"value": 1}}

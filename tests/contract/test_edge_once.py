@@ -5,7 +5,7 @@ from typing import Any
 from headrace.executor.v1 import pages_pb2
 from headrace_runtime import errors
 
-from tests.support import edge_fakes
+from tests.support import edge_suite
 from tests.support.edge_fakes import FakeExecutor
 
 
@@ -22,7 +22,7 @@ class Forgetful(FakeExecutor):
 
 async def test_an_undo_whose_answer_is_lost_undoes_one_version() -> None:
     executor = Forgetful()
-    async with edge_fakes.suite(executor) as edge:
+    async with edge_suite.suite(executor) as edge:
         page = executor.put("default")
         for _ in range(3):
             executor.put("default", page_id=page.page_id)

@@ -15,8 +15,9 @@ from headrace.llm.v1 import call_pb2, usage_pb2
 from headrace_edge import metrics
 from headrace_runtime import errors
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite, until
+from tests.support import edge_suite
+from tests.support.edge_fakes import FakeRun
+from tests.support.edge_suite import Suite, until
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 USAGE = usage_pb2.Usage(llm_calls=1, prompt_tokens=7, completion_tokens=2)
@@ -36,7 +37,7 @@ ANSWER = (text("hi "), text("there"), done())
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         one.executor.chat = ANSWER
         yield one
 
@@ -272,7 +273,7 @@ async def test_a_client_that_leaves_aborts_the_call(edge: Suite, stream: bool, b
 
 
 async def test_silence_is_filled_with_comments_and_errors_then_come_as_data() -> None:
-    async with edge_fakes.suite(heartbeat_s=0.05) as edge:
+    async with edge_suite.suite(heartbeat_s=0.05) as edge:
         go = asyncio.Event()
         edge.executor.chat = (go, errors.Unavailable("down", reason="PROVIDER_UNAVAILABLE"))
         body = {"model": "m", "messages": HELLO, "stream": True}
@@ -289,7 +290,7 @@ async def test_silence_is_filled_with_comments_and_errors_then_come_as_data() ->
 
 
 async def test_a_drain_lets_a_stream_end() -> None:
-    async with edge_fakes.suite() as edge:
+    async with edge_suite.suite() as edge:
         go = asyncio.Event()
         edge.executor.chat = (text("one "), go, text("two"), done("one two"))
         body = {"model": "m", "messages": HELLO, "stream": True}
@@ -379,7 +380,7 @@ async def test_keys_scopes_rates_and_broken_requests_have_openais_errors(tmp_pat
         f'- {{name: a, tenant: ta, key_sha256: "{digests[0]}", requests_per_minute: 1}}\n'
         f'- {{name: r, tenant: ta, key_sha256: "{digests[1]}", scopes: [read]}}\n'
     )
-    async with edge_fakes.suite(api_keys_file=path, max_body_bytes=2048) as edge:
+    async with edge_suite.suite(api_keys_file=path, max_body_bytes=2048) as edge:
         edge.executor.chat = ANSWER
         async with sdk(edge, api_key="wrong") as stranger, sdk(edge, api_key=READER) as reader:
             with pytest.raises(openai.AuthenticationError) as unknown:

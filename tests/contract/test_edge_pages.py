@@ -11,8 +11,9 @@ from headrace.executor.v1 import executor_pb2 as pb
 from headrace_runtime import errors
 
 from tests.contract.test_edge_api import PAGE, problem
-from tests.support import edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite
+from tests.support import edge_suite
+from tests.support.edge_fakes import FakeRun
+from tests.support.edge_suite import Suite
 
 SLOTS: list[dict[str, Any]] = [
     {"slot": "summary", "title": "Summary", "node": "summary", "value": "A *good* class."},
@@ -23,7 +24,7 @@ EVENTS = {"Accept": "text/event-stream"}
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         yield one
 
 
@@ -277,7 +278,7 @@ async def test_an_output_that_breaks_off_is_no_whole_one(edge: Suite) -> None:
 
 
 async def test_an_output_past_the_limit_breaks_off() -> None:
-    async with edge_fakes.suite(max_output_bytes=1024) as edge:
+    async with edge_suite.suite(max_output_bytes=1024) as edge:
         run = await started(edge)
         edge.executor.outputs[run.run.run_id, "plan"] = [b"[" + b"1," * 500, b"1" * 100 + b"]"]
         with pytest.raises(httpx.TransportError):

@@ -12,13 +12,14 @@ import pytest
 from headrace_edge import metrics
 from headrace_runtime import errors
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite, numbered, until
+from tests.support import edge_suite
+from tests.support.edge_fakes import FakeRun, numbered
+from tests.support.edge_suite import Suite, until
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         yield one
 
 
@@ -154,7 +155,7 @@ async def test_two_watchers_of_one_run_see_the_same(edge: Suite) -> None:
 
 
 async def test_silence_is_broken_by_comments() -> None:
-    async with edge_fakes.suite(heartbeat_s=0.2, stream_open_s=0.05) as edge:
+    async with edge_suite.suite(heartbeat_s=0.2, stream_open_s=0.05) as edge:
         run = await start(edge)
         got = b""
         async with edge.client.stream("GET", path(run), params={"after": 1}) as response:
@@ -177,7 +178,7 @@ async def test_a_reader_who_leaves_costs_nothing_more(edge: Suite) -> None:
 
 
 async def test_a_slow_reader_is_closed_and_may_resume() -> None:
-    async with edge_fakes.suite(stream_send_timeout_s=0.5) as edge:
+    async with edge_suite.suite(stream_send_timeout_s=0.5) as edge:
         edge.executor.batch = 10
         run = await start(edge, events=2000, size=20_000, end=True)
         before = metrics.SLOW_READERS._value.get()
@@ -242,7 +243,7 @@ async def test_streams_that_break_after_any_batch_are_picked_up(edge: Suite) -> 
 
 
 async def test_a_stream_whose_executor_stays_away_ends_and_can_be_resumed() -> None:
-    async with edge_fakes.suite(watch_retry_s=0.3) as edge:
+    async with edge_suite.suite(watch_retry_s=0.3) as edge:
         run = await start(edge, events=3)
         watching = asyncio.create_task(event_source(edge, path(run)))
         await until(lambda: edge.executor.watchers == 1)
@@ -255,7 +256,7 @@ async def test_a_stream_whose_executor_stays_away_ends_and_can_be_resumed() -> N
 
 
 async def test_watches_are_renewed_without_the_readers_notice() -> None:
-    async with edge_fakes.suite(watch_max_s=0.3) as edge:
+    async with edge_suite.suite(watch_max_s=0.3) as edge:
         run = await start(edge)
         renewals = metrics.REWATCHES.labels("renewal")
         before = renewals._value.get()
@@ -301,7 +302,7 @@ async def test_readers_who_leave_and_rejoin_at_random_have_each_event_once_in_or
 
 
 async def test_open_streams_are_bounded_and_refused_before_a_run_is_made() -> None:
-    async with edge_fakes.suite(max_streams=2) as edge:
+    async with edge_suite.suite(max_streams=2) as edge:
         run = await start(edge)
         held = [asyncio.create_task(event_source(edge, path(run))) for _ in range(2)]
         await until(lambda: edge.streams == 2)

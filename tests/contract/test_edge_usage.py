@@ -11,8 +11,8 @@ import yaml
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace_runtime import errors
 
-from tests.support import edge_fakes
-from tests.support.edge_fakes import Suite
+from tests.support import edge_suite
+from tests.support.edge_suite import Suite
 
 
 def today() -> str:
@@ -21,7 +21,7 @@ def today() -> str:
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         yield one
 
 
@@ -136,7 +136,7 @@ async def test_a_key_sees_its_own_tenant_and_needs_the_read_scope(tmp_path: Path
             [{"name": n, "tenant": f"school-{n}", "key_sha256": digest[n], "scopes": s} for n, s in keys.items()]
         )
     )
-    async with edge_fakes.suite(api_keys_file=str(file)) as edge:
+    async with edge_suite.suite(api_keys_file=str(file)) as edge:
         edge.executor.usage["school-a"] = answer(0.5)
         seen = {}
         for name in keys:

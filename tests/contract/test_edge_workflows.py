@@ -12,8 +12,9 @@ from headrace_blueprint.model import SCHEMA
 from headrace_runtime import errors
 
 from tests.contract.test_edge_api import problem
-from tests.support import edge_fakes
-from tests.support.edge_fakes import FakeRun, Suite
+from tests.support import edge_suite
+from tests.support.edge_fakes import FakeRun
+from tests.support.edge_suite import Suite
 
 BLUEPRINT: dict[str, Any] = {
     "version": 1,
@@ -27,7 +28,7 @@ PATH = "/api/workflows/class-report"
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Suite]:
-    async with edge_fakes.suite() as one:
+    async with edge_suite.suite() as one:
         yield one
 
 

@@ -187,6 +187,13 @@ async def test_a_session_has_so_many_memories_and_may_always_replace_them(stage:
     assert (await stage.put("d", session_id=other)).created
 
 
+async def test_the_limit_of_memories_holds_for_writes_of_one_moment(stage: Stage) -> None:
+    answers = await asyncio.gather(*(stage.put(f"m{number}") for number in range(12)), return_exceptions=True)
+    refusals = [answer for answer in answers if not isinstance(answer, pb.PutMemoryResponse)]
+    assert len(refusals) == 9
+    assert {type(refusal) for refusal in refusals} == {errors.ResourceExhausted}
+
+
 async def test_memories_are_listed_by_key_page_by_page(stage: Stage) -> None:
     for key in ("b", "A:2", "a"):
         await stage.put(key)
@@ -268,7 +275,7 @@ async def test_what_was_written_while_no_vector_could_be_had_is_found_later(
 async def test_a_search_reads_no_more_than_it_has_time_for_and_says_what_is_left(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memories, "MAKE_UP_CALLS", 1)
+    monkeypatch.setattr(memories, "EMBED_PENDING_CALLS", 1)
     monkeypatch.setattr(memories, "EMBED_CHARS", 10)
     stage.embeddings.error = AWAY
     for key in "abc":

@@ -24,6 +24,16 @@ START_S = 120
 STOP_S = 60
 RUN_S = 90.0
 """Longest that one run may take, kills and takeovers included."""
+MODELS = """
+default: scripted
+models:
+  scripted:
+    model: openai/scripted
+    api_base: {url}
+    context_tokens: 32768
+    structured: schema
+"""
+"""One scripted model that sees what a blueprint with many tools needs."""
 
 
 def headrace(

@@ -17,15 +17,6 @@ from tests.support.ag_ui_client import Client
 from tests.support.folders import open_folder
 from tests.support.openai_server import OpenAiServer, Reply
 
-MODELS = """
-default: scripted
-models:
-  scripted:
-    model: openai/scripted
-    api_base: {url}
-    context_tokens: 32768
-    structured: schema
-"""
 PROSE = "The class did well."
 CHAT = {"mode": "chat"}
 BUILD = {"mode": "build"}
@@ -56,7 +47,7 @@ def _site(_provider: OpenAiServer) -> Iterator[Site]:
     port = free_port()
     with ag_ui_client.installed() as client, open_folder() as home:
         models = home / "models.yaml"
-        models.write_text(MODELS.format(url=_provider.base_url))
+        models.write_text(suites.MODELS.format(url=_provider.base_url))
         tools = school.tools_file(home / "tools.yaml", port)
         arguments = ("--models", str(models), "--tools", str(tools), "--executors", "2")
         with (

@@ -26,15 +26,6 @@ from tests.support.folders import open_folder
 from tests.support.openai_server import OpenAiServer, Reply
 
 MCP = Path(__file__).parents[2] / "examples" / "mcp"
-MODELS = """
-default: scripted
-models:
-  scripted:
-    model: openai/scripted
-    api_base: {url}
-    context_tokens: 32768
-    structured: schema
-"""
 SERVER_READY_S = 60.0
 
 
@@ -73,7 +64,7 @@ def _site(_provider: OpenAiServer) -> Iterator[Site]:
     port = free_port()
     with open_folder() as home, shared_server(port, home / "shared.sqlite"):
         models, tools, server = home / "models.yaml", home / "tools.yaml", home / "server.py"
-        models.write_text(MODELS.format(url=_provider.base_url))
+        models.write_text(suites.MODELS.format(url=_provider.base_url))
         server.write_text((MCP / "server.py").read_text())
         value = yaml.safe_load((MCP / "tools.yaml").read_text())
         value["connectors"] = {

@@ -22,15 +22,6 @@ from tests.support import agui, calling_model, obliging_model, school
 from tests.support.folders import open_folder
 from tests.support.openai_server import OpenAiServer, Reply
 
-MODELS = """
-default: scripted
-models:
-  scripted:
-    model: openai/scripted
-    api_base: {url}
-    context_tokens: 32768
-    structured: schema
-"""
 MIDTERM, FINAL = records.TERMS
 CLASS = "c-j3b"
 COMPUTED = ("figures", "distribution", "topics", "weakest", "support")
@@ -56,7 +47,7 @@ def _site(_provider: OpenAiServer) -> Iterator[Site]:
     port = free_port()
     with open_folder() as home:
         models = home / "models.yaml"
-        models.write_text(MODELS.format(url=_provider.base_url))
+        models.write_text(suites.MODELS.format(url=_provider.base_url))
         tools = school.tools_file(home / "tools.yaml", port)
         arguments = ("--models", str(models), "--tools", str(tools), "--executors", "2")
         with (

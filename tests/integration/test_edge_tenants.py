@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.support import edge_fakes
+from tests.support import edge_suite
 from tests.support.tenants import BLUEPRINT, SECRET, ended, furnish, house
 
 PARAMETERS = {
@@ -177,7 +177,7 @@ OF_NOBODY = {
 
 
 async def test_every_route_is_tried() -> None:
-    async with edge_fakes.suite() as edge:
+    async with edge_suite.suite() as edge:
         paths = (await edge.client.get("/openapi.json")).json()["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     tried = {one.route for one in (*UNKNOWN, *LISTS)} | MAKES

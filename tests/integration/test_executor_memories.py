@@ -91,5 +91,5 @@ async def test_many_memories_written_while_rag_was_away_are_found_by_and_by(post
         other = await stack.enter_async_context(back)
         request = pb.SearchMemoriesRequest(tenant_id="t", session_id=mine, query="number 299", top_k=1)
         left = [(await channels.unary(other.memories.SearchMemories, request, timeout_s=20)).pending for _ in range(2)]
-        assert left == [WRITTEN - memories.MAKE_UP_CALLS * memories.EMBED_TEXTS, 0]
+        assert left == [WRITTEN - memories.EMBED_PENDING_CALLS * memories.EMBED_TEXTS, 0]
         assert (await search(other, mine, "number 299", top_k=1))[0].score > 0.999

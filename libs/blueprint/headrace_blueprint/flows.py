@@ -24,7 +24,7 @@ def workflow_ids(blueprint: Blueprint) -> tuple[str, ...]:
 
 
 def refusal(start: str, leads: Leads) -> str | None:
-    """Why a workflow cannot be run: on a way from it, one comes back to itself, or too many are inside each other.
+    """Why a workflow cannot be run: workflows that it leads to run themselves again, or are nested too deep.
 
     `start` is "" for a blueprint without an id, and `leads` has what that names, too. Ids that are not in `leads` are
     workflows that name none.
@@ -54,7 +54,7 @@ def _reached(start: str, leads: Leads) -> Leads:
 
 
 def _turned(start: str, found: Sequence[str]) -> Sequence[str]:
-    """A circle that was found backwards, its first name last again, forwards, and from `start` if that is in it."""
+    """A circle of names that was found backwards, in its right order; it begins and ends with `start` if that is in it."""
     circle = found[:0:-1]
     at = circle.index(start) if start in circle else 0
     return (*circle[at:], *circle[:at], circle[at])

@@ -50,7 +50,7 @@ def result(answer: Answer, *, path: str, now: datetime) -> Json:
 
 
 def tells_why(status: int) -> bool:
-    """Whether a status that is no success says who is at fault: the credentials, the rate of calls, the server."""
+    """Whether an error status tells the cause: the credentials, the rate of calls, or the server."""
     return status in (401, 403) or _passes(status)
 
 

@@ -28,7 +28,7 @@ class Credential:
     secrets: Sequence[str] = field(default=(), repr=False)
 
     def hidden(self, body: bytes) -> bytes:
-        """A body in which the secrets, should they have come back, are not to be seen."""
+        """A body with the secrets blotted out, in case the server has sent them back."""
         words = {*self.secrets, *(word for value in self.headers.values() for word in value.split())} - _SCHEMES
         forms = {form for word in words for form in _forms(word)}
         for form in sorted(forms, key=len, reverse=True):

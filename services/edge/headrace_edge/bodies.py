@@ -98,7 +98,7 @@ class ResumingBody(RunBody):
 
 
 class RecallBody(Body):
-    """How much of what the session remembers goes into the answer."""
+    """How many of the session's memories go into the answer."""
 
     top_k: Annotated[int, Field(ge=1, le=50, description="Memories at most, the nearest to the message.")] = 5
 
@@ -148,7 +148,7 @@ class HistoryBody(ConversationBody):
     """A message with what was said before it, from protocols whose clients keep the conversation."""
 
     history: list[dict[str, str]] | None = None
-    """Be it empty, it stands for what the session has; None leaves that."""
+    """Replaces the session's own messages, even if empty; None keeps those."""
 
     def value(self) -> dict[str, Any]:
         """See the base."""

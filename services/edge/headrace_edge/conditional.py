@@ -7,8 +7,8 @@ from typing import TypeVar
 from headrace_runtime import errors
 
 from headrace_edge import preconditions
+from headrace_edge.policy import Refused
 from headrace_edge.preconditions import Precondition
-from headrace_edge.problems import Refused
 
 Result = TypeVar("Result")
 
@@ -36,12 +36,20 @@ class Target:
             return None
 
 
-def read(if_match: str | None, if_none_match: str | None) -> Precondition:
-    """Read the two headers. Raises Refused (400)."""
+async def create(target: Target, when: Precondition, write: Callable[[int], Awaitable[Result]]) -> Result:
+    """Write what must be new. Raises Refused (412), ServiceError."""
     try:
-        return preconditions.read(if_match, if_none_match)
-    except preconditions.Malformed as error:
-        raise Refused(error.problem) from error
+        return await write(0)
+    except errors.AlreadyExists as error:
+        raise Refused(preconditions.failed(target.what, when, await target.revision())) from error
+
+
+async def remove(target: Target, when: Precondition, delete: Callable[[int | None], Awaitable[None]]) -> None:
+    """Remove what is there, if it is what the writer believes. Raises Refused (412), ServiceError."""
+    if when.kind in ("absent", "unsaid"):
+        await delete(None)
+    else:
+        await based(target, when, delete)
 
 
 async def based(target: Target, when: Precondition, write: Callable[[int], Awaitable[Result]]) -> Result:

@@ -10,8 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from headrace_edge.policy import Fault, Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Fault, Problem, Refused
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)

@@ -11,8 +11,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from headrace_edge import metrics
 from headrace_edge.auth import Caller
-from headrace_edge.policy import Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Problem, Refused
 
 
 def refuse(limit: str, status: int, detail: str, *, retry_after_s: int) -> Refused:
@@ -63,7 +62,7 @@ class Work:
 
 
 class KeyWork:
-    """Requests in work of each key, streams aside: one key's leave places for those of the others."""
+    """Most requests in work of one key, streams not counted, so that places are left for other keys."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -40,6 +40,14 @@ class Problem:
         return HTTPStatus(self.status).phrase
 
 
+class Refused(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
 _STATUS: Mapping[type[errors.ServiceError], int] = {
     errors.InvalidArgument: 422,
     errors.NotFound: 404,

@@ -14,12 +14,11 @@ from headrace_edge.model import (
     Session,
     Skill,
     Submission,
-    UsageQuery,
-    UsageReport,
 )
 from headrace_edge.openai.model import AnswerItem, Question
 from headrace_edge.pages.model import Page, PageVersion
 from headrace_edge.quota.model import Models, Quota
+from headrace_edge.usage import UsageQuery, UsageReport
 from headrace_edge.workflows.model import Validity, Workflow, WorkflowEntry
 
 

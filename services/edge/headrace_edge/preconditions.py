@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headrace_edge import etags
-from headrace_edge.policy import Fault, Problem
+from headrace_edge.policy import Fault, Problem, Refused
 
 MAX_DIGITS = 18
 """Longest revision that an int64 surely holds."""
@@ -19,21 +19,13 @@ class Precondition:
     """For `revision`; 0 when the tag is none of ours, so that nothing has it."""
 
 
-class Malformed(Exception):
-    """The headers cannot be followed; it carries a Problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
-
-
 def read(if_match: str | None, if_none_match: str | None) -> Precondition:
-    """Read the two headers. Raises Malformed."""
+    """Read the two headers. Raises Refused (400)."""
     if if_match is not None and if_none_match is not None:
-        raise _malformed("If-Match", "send If-Match or If-None-Match, and not both")
+        raise malformed("If-Match", "send If-Match or If-None-Match, and not both")
     if if_none_match is not None:
         if if_none_match.strip() != "*":
-            raise _malformed("If-None-Match", "a write takes If-None-Match: * only, for what is to be new")
+            raise malformed("If-None-Match", "a write takes If-None-Match: * only, for what is to be new")
         return Precondition("absent")
     if if_match is None:
         return Precondition("unsaid")
@@ -45,7 +37,7 @@ def read(if_match: str | None, if_none_match: str | None) -> Precondition:
 
 
 def required(what: str, revision: int | None) -> Problem:
-    """A write that does not say what it is based on, on something that exists, such as `workflow weekly-report`."""
+    """Refuses to replace something, such as `workflow weekly-report`, by a write that names no revision."""
     tag = etags.of_revision(revision) if revision is not None else '"REVISION"'
     detail = f"the {what} exists: to replace it as you read it, send its ETag as If-Match: {tag}"
     return Problem(428, "PRECONDITION_REQUIRED", detail, headers=_headers(revision))
@@ -69,5 +61,6 @@ def _headers(revision: int | None) -> dict[str, str]:
     return {} if revision is None else {"etag": etags.of_revision(revision)}
 
 
-def _malformed(header: str, message: str) -> Malformed:
-    return Malformed(Problem(400, "INVALID_HEADER", message, (Fault(("header", header), message),)))
+def malformed(header: str, message: str) -> Refused:
+    """A header that cannot be followed."""
+    return Refused(Problem(400, "INVALID_HEADER", message, (Fault(("header", header), message),)))

@@ -1,4 +1,4 @@
-"""Problems on the wire: RFC 9457 bodies, the exception that carries one, and FastAPI's handlers for every kind of error."""
+"""Problems on the wire: RFC 9457 bodies, and FastAPI's handlers for every kind of error."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,19 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace_edge.openai import errors as openai
-from headrace_edge.policy import INTERNAL_DETAIL, Fault, Problem, problem_of, problem_of_status
+from headrace_edge.policy import INTERNAL_DETAIL, Fault, Problem, Refused, problem_of, problem_of_status
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 100
 """Most faults that one problem lists."""
-
-
-class Refused(Exception):
-    """Ends a request with a problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
 
 
 def document(problem: Problem) -> dict[str, Any]:

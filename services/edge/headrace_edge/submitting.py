@@ -10,8 +10,7 @@ from headrace_edge.bodies import MAX_RUN_BODY_BYTES, RunBody
 from headrace_edge.edge import Edge
 from headrace_edge.middleware.admission import too_large
 from headrace_edge.model import QueuePlace, Run, RunKind, Submission
-from headrace_edge.policy import Fault, Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Fault, Problem, Refused
 
 DEFAULT_WORKSPACE = "default"
 """Exists for every tenant."""

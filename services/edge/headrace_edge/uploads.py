@@ -10,8 +10,7 @@ from starlette.requests import Request
 
 from headrace_edge import json_body
 from headrace_edge.bodies import DocumentBody
-from headrace_edge.policy import Fault, Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Fault, Problem, Refused
 from headrace_edge.settings import Settings
 
 _TEXT_TYPES = frozenset({"text/plain", "text/markdown", "text/x-markdown"})

@@ -10,9 +10,8 @@ from starlette.types import Receive
 from headrace_edge import policy
 from headrace_edge.draining import Drain
 from headrace_edge.model import ENDED, RunRecord
-from headrace_edge.policy import Problem
+from headrace_edge.policy import Problem, Refused
 from headrace_edge.ports import Runs
-from headrace_edge.problems import Refused
 
 Result = TypeVar("Result")
 

@@ -2,10 +2,13 @@
 
 import base64
 import binascii
+import re
 from datetime import datetime
 
+import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 from headrace.executor.v1 import executor_pb2 as pb
+from headrace.executor.v1 import memories_pb2, workflows_pb2
 from headrace_llm.client import ModelSignals
 from headrace_llm.client import Priority as CallPriority
 from headrace_runtime.errors import InvalidArgument, Violation
@@ -21,6 +24,15 @@ MAX_NAME = 128
 """Characters of a tenant's or a request's id."""
 MAX_STEP = 1024
 """Characters of a step's name."""
+MAX_METADATA_BYTES = 16 * 1024
+
+Writing = (
+    memories_pb2.PutMemoryRequest
+    | memories_pb2.DeleteMemoryRequest
+    | workflows_pb2.PutWorkflowRequest
+    | workflows_pb2.DeleteWorkflowRequest
+)
+"""What may be based on a revision."""
 
 KINDS: dict[int, RunKind] = {pb.RunKind.Value(f"RUN_KIND_{kind.name}"): kind for kind in RunKind}
 PRIORITIES: dict[int, Priority] = {pb.Priority.Value(f"PRIORITY_{one.name}"): one for one in Priority}
@@ -132,6 +144,30 @@ def step(value: str) -> str:
     return value
 
 
+def metadata(data: bytes) -> bytes:
+    """Check a caller's metadata: a JSON object, empty for none. Raises InvalidArgument."""
+    if not data:
+        return b"{}"
+    if len(data) > MAX_METADATA_BYTES:
+        raise invalid("metadata", f"must have at most {MAX_METADATA_BYTES} bytes")
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise invalid("metadata", "must be JSON") from None
+    if not isinstance(value, dict):
+        raise invalid("metadata", "must be a JSON object")
+    return data
+
+
+def expected_revision(request: Writing) -> int | None:
+    """The revision that a write is based on, 0 for none, None for whichever there is. Raises InvalidArgument."""
+    if not request.HasField("expected_revision"):
+        return None
+    if request.expected_revision < 0:
+        raise invalid("expected_revision", "must not be negative")
+    return request.expected_revision
+
+
 def page_size(value: int) -> int:
     """Read a page's size. Raises InvalidArgument."""
     if not 0 <= value <= MAX_PAGE:
@@ -152,6 +188,16 @@ def page_position(token: str) -> str | None:
         return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise invalid("page_token", "is no token of ours") from None
+
+
+def page_key(token: str, pattern: re.Pattern[str]) -> str:
+    """Read a token whose position is a name of the caller's; "" for the beginning. Raises InvalidArgument."""
+    position = page_position(token)
+    if position is None:
+        return ""
+    if not pattern.fullmatch(position):
+        raise invalid("page_token", "is no token of ours")
+    return position
 
 
 def page_before(token: str) -> str | None:

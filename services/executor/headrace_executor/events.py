@@ -93,7 +93,7 @@ def tool_result(call_id: str, message_id: str, content: str) -> Event:
 
 
 def tool_failed(call_id: str, message: str) -> Event:
-    """Give the error that a call ended in. Without a result, a client takes a call for one that it is to answer itself."""
+    """Give the error that a call ended in: a call without a result is one that the client is to answer itself."""
     return tool_result(call_id, f"{call_id}:result", orjson.dumps({"error": message}).decode())
 
 
@@ -111,6 +111,11 @@ def queued(*, position: int, expected_wait_s: float, limited_by: Literal["slots"
     """Tell what is waited for, and about how long: by the run, or by a step of a run that has a slot."""
     value = {"position": position, "expected_wait_s": round(expected_wait_s, 1), "limited_by": limited_by}
     return custom("headrace.queued", {**value, "step": step} if step else value)
+
+
+def planned(origin: str, warnings: Sequence[str]) -> Event:
+    """Tell where a plan is from, and what it does not have as asked."""
+    return custom("headrace.plan", {"origin": origin, "warnings": list(warnings)})
 
 
 def restarted(step: str, message_id: str) -> Event:

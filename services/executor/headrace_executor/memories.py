@@ -23,7 +23,7 @@ PUT_S = 5.0
 """How long a write waits for its vector; then it is stored without one."""
 QUERY_S = 3.0
 """How long a search waits for its query's vector."""
-MAKE_UP_S, MAKE_UP_CALLS = 5.0, 8
+EMBED_PENDING_S, EMBED_PENDING_CALLS = 5.0, 8
 """What a search spends on memories without vectors; the next one goes on with what is left."""
 RETRY_S = 2.0
 """When a search may find vectors again, if nobody knows better."""
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a session remembers under a key."""
+    """A value that a session remembers under a key."""
 
     key: str
     value: bytes
@@ -68,7 +68,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class Pending:
     """A memory without a vector of the model in use."""
 
     key: str
@@ -111,7 +111,7 @@ class MemoryStore(Protocol):
     async def put(
         self, tenant_id: str, session_id: str, write: MemoryWrite, vectors: Vectors | None, *, limit: int
     ) -> Written:
-        """Make or replace a memory in one statement, if its revision is the expected one; `vectors` has one, or is None."""
+        """Make or replace a memory, if its revision is the expected one; `vectors` has one, or is None."""
 
     async def find(self, tenant_id: str, session_id: str, key: str) -> Memory | None:
         """One memory."""
@@ -127,10 +127,10 @@ class MemoryStore(Protocol):
     async def delete(self, tenant_id: str, session_id: str, key: str, *, expected_revision: int | None) -> bool:
         """Remove a memory, if its revision is the expected one; False when it was not."""
 
-    async def unread(self, tenant_id: str, session_id: str, *, model: str, limit: int) -> tuple[Sequence[Unread], int]:
+    async def pending(self, tenant_id: str, session_id: str, *, model: str, limit: int) -> tuple[Sequence[Pending], int]:
         """Some memories without a vector of the model, and how many there are."""
 
-    async def read(self, session_id: str, memories: Sequence[Unread], vectors: Vectors) -> None:
+    async def set_vectors(self, session_id: str, memories: Sequence[Pending], vectors: Vectors) -> None:
         """Give memories their vectors, those that have not changed meanwhile."""
 
     async def nearest(self, tenant_id: str, session_id: str, query: Vectors, *, limit: int) -> Sequence[Match]:
@@ -200,7 +200,7 @@ class Memories:
             with metrics.MEMORY_SEARCH_SECONDS.time():
                 await self._require(tenant_id, session_id)
                 vectors = await self._query(query)
-                pending = await self._make_up(tenant_id, session_id, vectors.model)
+                pending = await self._embed_pending(tenant_id, session_id, vectors.model)
                 found = await self._store.nearest(tenant_id, session_id, vectors, limit=top_k)
             result = "found" if found else "nothing"
             return Matches(found, pending)
@@ -217,7 +217,7 @@ class Memories:
             raise session_not_found()
 
     async def _vector(self, text: str) -> Vectors | None:
-        """A text's vector, None when it cannot be had: what was accepted is not lost for that."""
+        """A text's vector, or None when the embedding service is away: the memory is stored all the same."""
         try:
             return await self._embeddings.embed([text], timeout_s=PUT_S)
         except errors.ServiceError as error:
@@ -233,18 +233,18 @@ class Memories:
                 text, reason="EMBEDDINGS_AWAY", retry_after_s=error.retry_after_s or RETRY_S
             ) from error
 
-    async def _make_up(self, tenant_id: str, session_id: str, model: str) -> int:
+    async def _embed_pending(self, tenant_id: str, session_id: str, model: str) -> int:
         """Give memories without vectors theirs, as many as a search has time for, and return how many are left."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + MAKE_UP_S
+        end = loop.time() + EMBED_PENDING_S
         calls = 0
         while True:
-            unread, pending = await self._store.unread(tenant_id, session_id, model=model, limit=EMBED_TEXTS)
+            found, pending = await self._store.pending(tenant_id, session_id, model=model, limit=EMBED_TEXTS)
             left_s = end - loop.time()
-            if not unread or calls == MAKE_UP_CALLS or left_s <= 0:
+            if not found or calls == EMBED_PENDING_CALLS or left_s <= 0:
                 return pending
             calls += 1
-            batch = _batch(unread)
+            batch = _batch(found)
             try:
                 vectors = await self._embeddings.embed([one.text for one in batch], timeout_s=left_s)
             except errors.ServiceError as error:
@@ -252,8 +252,8 @@ class Memories:
                 return pending
             if vectors.model != model:
                 return pending
-            await self._store.read(session_id, batch, vectors)
-            metrics.MEMORIES_READ_LATE.inc(len(batch))
+            await self._store.set_vectors(session_id, batch, vectors)
+            metrics.MEMORIES_EMBEDDED_LATE.inc(len(batch))
 
 
 def memory_not_found(key: str) -> errors.NotFound:
@@ -271,11 +271,11 @@ def _changed(key: str, expected: int | None) -> errors.Aborted:
     return errors.Aborted(text, reason="MEMORY_CHANGED")
 
 
-def _batch(unread: Sequence[Unread]) -> Sequence[Unread]:
+def _batch(pending: Sequence[Pending]) -> Sequence[Pending]:
     """As many of the first as one call takes; at least one."""
     characters = 0
-    for count, one in enumerate(unread):
+    for count, one in enumerate(pending):
         characters += len(one.text)
         if count and characters > EMBED_CHARS:
-            return unread[:count]
-    return unread
+            return pending[:count]
+    return pending

@@ -12,7 +12,6 @@ from headrace_executor.memories import MAX_TEXT, Memories, Memory, MemoryWrite, 
 from headrace_executor.runs import ids
 
 MAX_VALUE_BYTES = 64 * 1024
-MAX_METADATA_BYTES = 16 * 1024
 MAX_TOP_K, DEFAULT_TOP_K = 50, 5
 KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -33,8 +32,8 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             key=request.key,
             value=request.value,
             text=_text(request.text, request.value),
-            metadata=_metadata(request.metadata),
-            expected_revision=_revision(request),
+            metadata=codec.metadata(request.metadata),
+            expected_revision=codec.expected_revision(request),
         )
         saved = await self._memories.put(codec.tenant(request.tenant_id), _session(request.session_id), write)
         return pb.PutMemoryResponse(memory=_memory(saved), created=saved.revision == 1)
@@ -46,13 +45,10 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
 
     async def ListMemories(self, request: pb.ListMemoriesRequest, context: Context) -> pb.ListMemoriesResponse:  # noqa: N802
         """Answer with a page of memories."""
-        after = codec.page_position(request.page_token) or ""
-        if after and not KEY.fullmatch(after):
-            raise codec.invalid("page_token", "is no token of ours")
         page, rest = await self._memories.list(
             codec.tenant(request.tenant_id),
             _session(request.session_id),
-            after=after,
+            after=codec.page_key(request.page_token, KEY),
             limit=codec.page_size(request.page_size),
         )
         token = codec.page_token(rest) if rest else ""
@@ -64,7 +60,7 @@ class MemoryServicer(pb_grpc.MemoryServiceServicer):
             codec.tenant(request.tenant_id),
             _session(request.session_id),
             _known(request.key),
-            expected_revision=_revision(request),
+            expected_revision=codec.expected_revision(request),
         )
         return pb.DeleteMemoryResponse()
 
@@ -116,28 +112,6 @@ def _text(text: str, value: bytes) -> str:
         return text
     said = read if isinstance(read, str) and read.strip() else value.decode()
     return said.replace("\x00", "\ufffd")[:MAX_TEXT]
-
-
-def _metadata(data: bytes) -> bytes:
-    if not data:
-        return b"{}"
-    if len(data) > MAX_METADATA_BYTES:
-        raise codec.invalid("metadata", f"must have at most {MAX_METADATA_BYTES} bytes")
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise codec.invalid("metadata", "must be JSON") from None
-    if not isinstance(value, dict):
-        raise codec.invalid("metadata", "must be a JSON object")
-    return data
-
-
-def _revision(request: pb.PutMemoryRequest | pb.DeleteMemoryRequest) -> int | None:
-    if not request.HasField("expected_revision"):
-        return None
-    if request.expected_revision < 0:
-        raise codec.invalid("expected_revision", "must not be negative")
-    return request.expected_revision
 
 
 def _memory(value: Memory) -> pb.Memory:

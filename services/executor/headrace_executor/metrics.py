@@ -51,8 +51,8 @@ PAGE_BYTES = Gauge("headrace_executor_page_bytes", "Bytes of all that the versio
 MEMORIES_WRITTEN = Counter(
     "headrace_executor_memories_written_total", "Memories written, with or without their vector.", ["vector"]
 )
-MEMORIES_READ_LATE = Counter(
-    "headrace_executor_memories_read_late_total", "Memories that were given their vector by a search."
+MEMORIES_EMBEDDED_LATE = Counter(
+    "headrace_executor_memories_embedded_late_total", "Memories that were given their vector by a search."
 )
 MEMORY_SEARCHES = Counter(
     "headrace_executor_memory_searches_total", "Searches of memories, by result: found, nothing, failed.", ["result"]

@@ -183,7 +183,7 @@ def changed(current: int, expected: int) -> errors.Aborted:
 
 def shown(version: PageVersion, content: PageContent) -> ShownPage:
     """A version as its readers get it."""
-    failed = {gap.step: {"code": gap.code, "message": gap.message} for gap in content.gaps}
+    failed = {gap.step: gap.error() for gap in content.gaps}
     slots: list[Json] = []
     steps: dict[tuple[str | int, ...], str] = {}
     for index, slot in enumerate(content.blueprint.get("layout") or ()):

@@ -8,7 +8,7 @@ import orjson
 from headrace_blueprint.faults import Fault
 from headrace_runtime.errors import Violation
 
-from headrace_executor.engine.offered import TALKS
+from headrace_executor.engine.requests import CONVERSATIONAL
 from headrace_executor.pages import PageVersion, changed
 from headrace_executor.pages import not_found as no_page
 from headrace_executor.ports import Workflows
@@ -58,7 +58,7 @@ class Resolver:
                 faults = await self._validator.faults(tenant_id, blueprint, None, size=len(data))
             case ConversationBody(tools=[_, *_]):
                 # Who talks has no other place to see that a tool was left out; a workflow's answer has warnings.
-                faults = self._validator.tool_faults(tenant_id, body.tools, for_a_model=body.mode in TALKS)
+                faults = self._validator.tool_faults(tenant_id, body.tools, for_a_model=body.mode in CONVERSATIONAL)
             case PatchBody(page=None):
                 await self._require_page(tenant_id, body.page_id, body.version)
                 faults = ()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from headrace.executor.v1 import executor_pb2 as pb
 from headrace.executor.v1 import executor_pb2_grpc as pb_grpc
 from headrace_runtime import errors
@@ -13,7 +12,6 @@ from headrace_executor.runs.records import Session
 from headrace_executor.runs.stores import SessionStore
 
 MAX_TITLE = 200
-MAX_METADATA_BYTES = 16 * 1024
 
 Context = Any
 
@@ -30,7 +28,7 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         if len(request.title) > MAX_TITLE or "\x00" in request.title:
             raise codec.invalid("title", f"must have at most {MAX_TITLE} characters, none of them NUL")
         session = await self._sessions.create(
-            ids.new(), tenant_id=tenant_id, title=request.title, metadata=_metadata(request.metadata)
+            ids.new(), tenant_id=tenant_id, title=request.title, metadata=codec.metadata(request.metadata)
         )
         return pb.CreateSessionResponse(session=codec.session(session))
 
@@ -75,20 +73,6 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         if session is None:
             raise _not_found()
         return session
-
-
-def _metadata(data: bytes) -> bytes:
-    if not data:
-        return b"{}"
-    if len(data) > MAX_METADATA_BYTES:
-        raise codec.invalid("metadata", f"must have at most {MAX_METADATA_BYTES} bytes")
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise codec.invalid("metadata", "must be JSON") from None
-    if not isinstance(value, dict):
-        raise codec.invalid("metadata", "must be a JSON object")
-    return data
 
 
 def _not_found() -> errors.NotFound:

@@ -10,7 +10,7 @@ from headrace_blueprint.shapes import nearest
 from headrace_runtime import errors
 from headrace_runtime.errors import InvalidArgument, Violation
 
-from headrace_executor.engine import requests, wanted
+from headrace_executor.engine import requests, tool_names
 from headrace_executor.model import Json
 
 INLINE_BYTES = 16 * 1024
@@ -62,7 +62,7 @@ class Validator:
 
     def tool_faults(self, tenant_id: str, names: Sequence[str], *, for_a_model: bool) -> Sequence[Fault]:
         """List what is wrong with the tools that a request names, and with their number if one model is to have them."""
-        read = wanted.for_a_model if for_a_model else wanted.read
+        read = tool_names.for_a_model if for_a_model else tool_names.read
         return read(names, self._tools(tenant_id)).faults
 
     async def _apart(self, check: Callable[[], Sequence[Fault]]) -> Sequence[Fault]:

@@ -33,7 +33,7 @@ class WorkflowServicer(pb_grpc.WorkflowServiceServicer):
             request.workflow_id,
             request.blueprint,
             description=request.description,
-            expected_revision=_revision(request),
+            expected_revision=codec.expected_revision(request),
         )
         return pb.PutWorkflowResponse(workflow=_workflow(saved), created=created)
 
@@ -44,11 +44,10 @@ class WorkflowServicer(pb_grpc.WorkflowServiceServicer):
 
     async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:  # noqa: N802
         """Answer with a page of workflows."""
-        after = codec.page_position(request.page_token) or ""
-        if after and not WORKFLOW_ID.fullmatch(after):
-            raise codec.invalid("page_token", "is no token of ours")
         page, rest = await self._workflows.list(
-            codec.tenant(request.tenant_id), after=after, limit=codec.page_size(request.page_size)
+            codec.tenant(request.tenant_id),
+            after=codec.page_key(request.page_token, WORKFLOW_ID),
+            limit=codec.page_size(request.page_size),
         )
         token = codec.page_token(rest) if rest else ""
         return pb.ListWorkflowsResponse(workflows=[_workflow(one) for one in page], next_page_token=token)
@@ -56,7 +55,7 @@ class WorkflowServicer(pb_grpc.WorkflowServiceServicer):
     async def DeleteWorkflow(self, request: pb.DeleteWorkflowRequest, context: Context) -> pb.DeleteWorkflowResponse:  # noqa: N802
         """Remove a workflow."""
         await self._workflows.delete(
-            codec.tenant(request.tenant_id), _known(request.workflow_id), expected_revision=_revision(request)
+            codec.tenant(request.tenant_id), _known(request.workflow_id), expected_revision=codec.expected_revision(request)
         )
         return pb.DeleteWorkflowResponse()
 
@@ -84,14 +83,6 @@ def _known(workflow_id: str) -> str:
     if not WORKFLOW_ID.fullmatch(workflow_id):
         raise not_found(workflow_id)
     return workflow_id
-
-
-def _revision(request: pb.PutWorkflowRequest | pb.DeleteWorkflowRequest) -> int | None:
-    if not request.HasField("expected_revision"):
-        return None
-    if request.expected_revision < 0:
-        raise codec.invalid("expected_revision", "must not be negative")
-    return request.expected_revision
 
 
 def _workflow(value: Workflow) -> pb.Workflow:

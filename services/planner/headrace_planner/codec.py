@@ -153,8 +153,8 @@ def _plan_violations(request: planner_pb2.PlanRequest) -> Iterator[Violation]:
         yield Violation("intent", "must be chat, qa, build, quiz or patch")
     if len(request.history) > MAX_TURNS:
         yield Violation("history", f"has {len(request.history)} turns, at most {MAX_TURNS} are taken")
-    talks = request.intent in _INTENTS and _INTENTS[request.intent].is_talk
-    most_tools = MAX_MODEL_TOOLS if talks else MAX_TOOLS
+    conversational = request.intent in _INTENTS and _INTENTS[request.intent].is_conversational
+    most_tools = MAX_MODEL_TOOLS if conversational else MAX_TOOLS
     for field, names, most in (("tools", request.tools, most_tools), ("sources", request.sources, MAX_SOURCES)):
         if len(names) > most:
             yield Violation(field, f"has {len(names)} names, at most {most} are taken")

@@ -10,7 +10,7 @@ from headrace_blueprint.tools import Tool
 from headrace_llm.client import Message
 from headrace_llm.usage import Usage
 
-from headrace_planner import draft_schema, drafts, metrics, policy, questions, reading, toolbox
+from headrace_planner import draft_schema, drafts, metrics, parsing, policy, questions, toolbox
 from headrace_planner.draft_schema import Language
 from headrace_planner.drafts import Blueprint
 from headrace_planner.errors import DraftFailed
@@ -94,10 +94,10 @@ class Drafting:
 
     def _checked(self, draft: Draft, tools: tuple[Tool, ...], language: Language) -> tuple[str, Blueprint, Sequence[Fault]]:
         """The draft as the model is shown it again, the whole blueprint, and its faults."""
-        found, faults = (draft.document, ()) if draft.document is not None else reading.document(draft.text)
+        found, faults = (draft.document, ()) if draft.document is not None else parsing.document(draft.text)
         if found is None:
             return draft.text, {}, faults
-        meant = reading.draft(found)
+        meant = parsing.draft(found)
         if faults := draft_schema.faults(meant, language, tools):
             return orjson.dumps(meant).decode(), {}, faults
         tidy = drafts.tidied(meant)

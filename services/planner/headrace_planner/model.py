@@ -41,7 +41,7 @@ class Intent(StrEnum):
     PATCH = "patch"
 
     @property
-    def is_talk(self) -> bool:
+    def is_conversational(self) -> bool:
         """Whether one model answers the message itself, with tools if the request names some."""
         return self in (Intent.CHAT, Intent.QA)
 

@@ -12,7 +12,7 @@ from headrace_blueprint.tools import Tool
 from headrace_llm.errors import UnknownModel
 from headrace_llm.usage import Usage
 
-from headrace_planner import metrics, policy, quizzes, reuse, talks, toolbox
+from headrace_planner import answering, metrics, policy, quizzes, reuse, toolbox
 from headrace_planner.drafting import Drafting, Limits
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
@@ -55,7 +55,7 @@ class Planner:
         if policy.is_planned_by_model(request.intent):
             plan = await self._kept_or_made(request, known, self._deadline(started, budget_s))
         else:
-            called = [tool.name for tool in known] if request.tools and request.intent.is_talk else []
+            called = [tool.name for tool in known] if request.tools and request.intent.is_conversational else []
             plan = self._builtin(request, Origin.BUILTIN, (), Usage(), called)
         plan = replace(plan, warnings=(*warnings, *plan.warnings))
         metrics.PLANS.labels(request.intent.value, plan.origin.value).inc()
@@ -82,8 +82,8 @@ class Planner:
         return Plan(made, origin, warnings, usage)
 
     def _document(self, request: Request, tools: Sequence[str], answer_tokens: int) -> Mapping[str, Any]:
-        if request.intent.is_talk:
-            return talks.blueprint(request, tools)
+        if request.intent.is_conversational:
+            return answering.blueprint(request, tools)
         return self._library.blueprints[policy.template_name(request, answer_tokens=answer_tokens)]
 
     def _answer_tokens(self, model: str) -> int:

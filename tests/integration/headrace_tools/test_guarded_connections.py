@@ -3,7 +3,8 @@
 import datetime
 import ipaddress
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from headrace_tools.requests import Request
 from prometheus_client import REGISTRY
 
 from tests.support.tool_servers import http_connector, http_server, tool, toolbox
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Names:
@@ -265,67 +268,53 @@ def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContex
     return server, ssl.create_default_context(cafile=str(certificate))
 
 
-async def test_tls_believes_the_name_and_not_the_address(tmp_path: Path) -> None:
-    server_context, context = _certificate(tmp_path, "right.test")
-    names = Names(right_test=[["127.0.0.1"]], wrong_test=[["127.0.0.1"]])
-    app = web.Application()
-    app.router.add_get("/", _ok)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
-    port = runner.addresses[0][1]
-    settings = Outbound(allow_hosts=("right.test", "wrong.test"))
-    client = HttpClient("tls", settings, Credential(), limits=Limits(), context=context, resolve=names)
-    try:
-        answer = await client.send(Request("GET", f"https://right.test:{port}/"))
-        assert answer.body == f'"right.test:{port}"'.encode()
-        with pytest.raises(ToolFailed) as raised:
-            await client.send(Request("GET", f"https://wrong.test:{port}/"))
-        assert raised.value.reason == "away"
-    finally:
-        await client.aclose()
-        await runner.cleanup()
+@asynccontextmanager
+async def _over_tls(
+    folder: Path, *hosts: str, handler: Handler = _ok, named: Callable[[str | None], None] | None = None
+) -> AsyncIterator[tuple[HttpClient, int]]:
+    """A client that may reach `hosts`, all of them this machine, and the port of a server that is `right.test`.
 
-
-async def test_tls_and_the_request_say_the_name(tmp_path: Path) -> None:
-    server_context, context = _certificate(tmp_path, "right.test")
-    said: list[str | None] = []
-    server_context.sni_callback = lambda _, name, __: said.append(name)
-    app = web.Application()
-    app.router.add_get("/", _ok)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
-    settings = Outbound(allow_hosts=("right.test",))
-    names = Names(right_test=[["127.0.0.1"]])
-    client = HttpClient("tls", settings, Credential(), limits=Limits(), context=context, resolve=names)
-    try:
-        port = runner.addresses[0][1]
-        assert (await client.send(Request("GET", f"https://right.test:{port}/"))).body == f'"right.test:{port}"'.encode()
-    finally:
-        await client.aclose()
-        await runner.cleanup()
-    assert said == ["right.test"]
-
-
-async def test_https_is_not_left_for_http(tmp_path: Path) -> None:
-    server_context, context = _certificate(tmp_path, "right.test")
-
-    async def handler(request: web.Request) -> web.Response:
-        return web.Response(status=307, headers={"Location": "http://right.test/"})
-
+    `named` hears which name a client asks TLS for.
+    """
+    server_context, context = _certificate(folder, "right.test")
+    if named is not None:
+        server_context.sni_callback = lambda _, name, __: named(name)
     app = web.Application()
     app.router.add_get("/", handler)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
-    settings = Outbound(allow_hosts=("right.test",))
-    names = Names(right_test=[["127.0.0.1"]])
+    names = Names(**{host.replace(".", "_"): [["127.0.0.1"]] for host in hosts})
+    settings = Outbound(allow_hosts=hosts)
     client = HttpClient("tls", settings, Credential(), limits=Limits(), context=context, resolve=names)
     try:
-        with pytest.raises(ToolFailed, match="from https to http") as raised:
-            await client.send(Request("GET", f"https://right.test:{runner.addresses[0][1]}/"))
-        assert raised.value.reason == "refused"
+        yield client, runner.addresses[0][1]
     finally:
         await client.aclose()
         await runner.cleanup()
+
+
+async def test_tls_believes_the_name_and_not_the_address(tmp_path: Path) -> None:
+    async with _over_tls(tmp_path, "right.test", "wrong.test") as (client, port):
+        answer = await client.send(Request("GET", f"https://right.test:{port}/"))
+        assert answer.body == f'"right.test:{port}"'.encode()
+        with pytest.raises(ToolFailed) as raised:
+            await client.send(Request("GET", f"https://wrong.test:{port}/"))
+        assert raised.value.reason == "away"
+
+
+async def test_tls_and_the_request_say_the_name(tmp_path: Path) -> None:
+    said: list[str | None] = []
+    async with _over_tls(tmp_path, "right.test", named=said.append) as (client, port):
+        assert (await client.send(Request("GET", f"https://right.test:{port}/"))).body == f'"right.test:{port}"'.encode()
+    assert said == ["right.test"]
+
+
+async def test_https_is_not_left_for_http(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "http://right.test/"})
+
+    async with _over_tls(tmp_path, "right.test", handler=handler) as (client, port):
+        with pytest.raises(ToolFailed, match="from https to http") as raised:
+            await client.send(Request("GET", f"https://right.test:{port}/"))
+        assert raised.value.reason == "refused"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from headrace_edge import json_body
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Refused
 from hypothesis import given
 from hypothesis import strategies as st
 

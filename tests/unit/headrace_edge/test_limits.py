@@ -3,7 +3,7 @@
 import pytest
 from headrace_edge.auth import Caller, Scope
 from headrace_edge.limits import KeyWork, Rates, Streams, Work
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Refused
 
 
 def caller(name: str = "a", *, per_minute: int = 3, streams: int = 2) -> Caller:

@@ -2,7 +2,8 @@
 
 import pytest
 from headrace_edge import etags, preconditions
-from headrace_edge.preconditions import Malformed, Precondition
+from headrace_edge.policy import Refused
+from headrace_edge.preconditions import Precondition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def test_the_words_for_nothing_and_anything() -> None:
 
 @given(st.text(max_size=20).filter(lambda text: text.strip() != "*"))
 def test_a_write_takes_no_other_if_none_match(header: str) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(Refused):
         preconditions.read(None, header)
 
 

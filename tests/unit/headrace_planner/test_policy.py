@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from headrace_blueprint import references, tools, validation
 from headrace_blueprint.faults import Fault
-from headrace_planner import library, policy, talks
+from headrace_planner import answering, library, policy
 from headrace_planner.model import RUNNABLE, Intent, Request
 from headrace_planner.policy import Step
 from hypothesis import given
@@ -52,7 +52,7 @@ def test_fitting_leaves_the_library_as_it_was() -> None:
 @given(st.lists(st.text(min_size=1, max_size=80) | st.just("${nodes.answer.output}") | st.just("$"), max_size=4))
 def test_a_source_never_becomes_a_reference(sources: list[str]) -> None:
     asked = request(Intent.QA, sources=tuple(sources))
-    fitted = policy.fitted(talks.blueprint(asked), asked)
+    fitted = policy.fitted(answering.blueprint(asked), asked)
     query = fitted["nodes"][0]["query"]
     assert [str(one) for one in references.in_text(query)] == ["${inputs.message}"]
     resolved = references.resolve(query, {"inputs": {"message": "M"}})

@@ -1,4 +1,4 @@
-"""The lines of an MCP server's standard output, of which no longer one is kept than a limit.
+"""Splits an MCP server's standard output into lines, and replaces those that are longer than a limit.
 
 The protocol's package gathers a line until it ends, whatever its length. Its one place below that is the decoder that the
 output is read through, which it takes by name: `encoding(limit)`. Here a message that is too long becomes the protocol's

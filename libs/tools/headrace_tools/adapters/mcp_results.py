@@ -26,7 +26,7 @@ _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A server's tools: as it said them, by their own names, and those that cannot be used, each with the reason."""
+    """A server's tools as it described them, by their own names, and those that cannot be used, each with the reason."""
 
     said: Sequence[mcp.Tool] = ()
     tools: Mapping[str, ToolEntry] = field(default_factory=dict)
@@ -98,7 +98,7 @@ def failure(error: MCPError) -> ToolFailed:
 
 
 def too_many(error: MCPError) -> bool:
-    """Whether an error says that the server has too many calls just now: it is there."""
+    """Whether an error says that the server has too many calls just now, so that it is not away."""
     return error.code == HTTP_FAILED and isinstance(error.data, dict) and error.data.get("status") == 429
 
 

@@ -1,4 +1,4 @@
-"""A call that is made again when nobody was there: after a pause, as long as there is time."""
+"""Retries of a call whose server is away, with pauses, until the call's deadline."""
 
 import asyncio
 import time

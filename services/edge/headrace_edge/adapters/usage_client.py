@@ -10,7 +10,7 @@ from headrace_runtime import errors
 from headrace_edge import policy
 from headrace_edge.adapters import decoding
 from headrace_edge.adapters.calls import Caller
-from headrace_edge.model import Budget, BudgetFigure, UsageQuery, UsageReport, UsageRow
+from headrace_edge.usage import Budget, BudgetFigure, UsageQuery, UsageReport, UsageRow
 
 _PARAMETERS: Mapping[str, str] = {"first_day": "from", "last_day": "to"}
 """What the client calls the service's fields, where the names differ."""

@@ -19,8 +19,7 @@ from headrace_edge.bodies import (
     Workspace,
     history,
 )
-from headrace_edge.policy import Fault, Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Fault, Problem, Refused
 
 MAX_MESSAGES = 2048
 """Most messages of a request; the newest are read."""

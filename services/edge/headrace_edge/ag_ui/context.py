@@ -21,7 +21,7 @@ class ContextItem(BaseModel):
 
 
 def turn(items: Sequence[ContextItem]) -> tuple[list[dict[str, str]], int]:
-    """The turn that tells them, none for nothing to tell, and how many entries are left out."""
+    """The entries as one turn, in a list that is empty if there are none, and how many entries did not fit."""
     lines, left = [_HEADING], MAX_CHARACTERS - len(_HEADING)
     for item in items:
         line = f"- {item.description}: {item.value}"

@@ -1,4 +1,4 @@
-"""A run's events under the names that its AG-UI client gave: `threadId`, `runId`, and what of its request has no effect."""
+"""A run's events with the client's own `threadId` and `runId`, and warnings of what in its request has no effect."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -9,7 +9,7 @@ from headrace_edge.edge import Edge
 
 
 async def asking_session(edge: Edge, tenant: str, body: AgUiBody) -> str | None:
-    """The session of the run that asked back; None when nothing is answered. Raises NotFound: it belongs to no run."""
+    """The session of the run that asked back; None when nothing is answered. Raises NotFound when no run asked that."""
     if not body.resume:
         return None
     run_id, _, _ = body.resume[0].interrupt_id.rpartition(":")

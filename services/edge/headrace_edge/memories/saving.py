@@ -1,12 +1,9 @@
 """Writes memories under their preconditions. Without any, a memory is made or replaced: the last writer wins."""
 
-from headrace_runtime import errors
-
-from headrace_edge import conditional, preconditions
+from headrace_edge import conditional
 from headrace_edge.memories.model import Memory, MemoryContent
 from headrace_edge.ports import Memories
 from headrace_edge.preconditions import Precondition
-from headrace_edge.problems import Refused
 
 
 async def save(
@@ -21,10 +18,7 @@ async def save(
     if when.kind == "unsaid":
         return await put(None)
     if when.kind == "absent":
-        try:
-            return await put(0)
-        except errors.AlreadyExists as error:
-            raise Refused(preconditions.failed(target.what, when, await target.revision())) from error
+        return await conditional.create(target, when, put)
     return await conditional.based(target, when, put)
 
 
@@ -34,10 +28,7 @@ async def remove(memories: Memories, tenant: str, session_id: str, key: str, *, 
     async def delete(revision: int | None) -> None:
         await memories.delete(tenant, session_id, key, expected_revision=revision)
 
-    if when.kind in ("absent", "unsaid"):
-        await delete(None)
-    else:
-        await conditional.based(_target(memories, tenant, session_id, key), when, delete)
+    await conditional.remove(_target(memories, tenant, session_id, key), when, delete)
 
 
 def _target(memories: Memories, tenant: str, session_id: str, key: str) -> conditional.Target:

@@ -5,8 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headrace_edge import metrics, problems
 from headrace_edge.draining import Drain
 from headrace_edge.limits import Work
-from headrace_edge.policy import Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Problem, Refused
 from headrace_edge.sse import LEAVE_KEY
 
 _CLOSE = {"connection": "close"}

@@ -13,8 +13,7 @@ from headrace_edge import auth, metrics, problems
 from headrace_edge.auth import Caller
 from headrace_edge.limits import KeyWork, Rates
 from headrace_edge.middleware.requests import CALLER_KEY
-from headrace_edge.policy import Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Problem, Refused
 from headrace_edge.sse import LEAVE_KEY
 
 OPEN_PATHS = frozenset({"/api/health", "/api/health/live", "/api/health/ready", "/openapi.json", "/docs"})

@@ -12,9 +12,8 @@ from headrace_edge.edge import Edge
 from headrace_edge.openai.bodies import PIPELINE, ChatBody, ChatMessage
 from headrace_edge.openai.model import AnswerItem
 from headrace_edge.openai.transcript import Transcript
-from headrace_edge.policy import Fault, Problem
+from headrace_edge.policy import Fault, Problem, Refused
 from headrace_edge.ports import Event
-from headrace_edge.problems import Refused
 from headrace_edge.routes import streaming
 from headrace_edge.submitting import prepared
 

@@ -2,41 +2,30 @@
 
 from headrace_runtime import errors
 
-from headrace_edge import etags
+from headrace_edge import preconditions
 from headrace_edge.pages.bodies import MAX_VERSION
-from headrace_edge.policy import Fault, Problem
+from headrace_edge.policy import Problem, Refused
 
 CHANGED = "PAGE_CHANGED"
-HEADER = "If-Match"
 
 
-class Unmet(Exception):
-    """The header cannot be followed, or no page can fit it; it carries a Problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
-
-
-def meant(if_match: str | None, said: int | None) -> int | None:
-    """The version that must be current, None for whichever is. Raises Unmet."""
-    if if_match is None or if_match.strip() == "*":
-        return said
-    tag = etags.single(if_match) or ""
-    version = int(tag) if tag.isascii() and tag.isdigit() and len(tag) <= len(str(MAX_VERSION)) else 0
-    if not 1 <= version <= MAX_VERSION:
-        raise Unmet(_failed(f"no page has the ETag {if_match[:64]}: read the page, and send its ETag as {HEADER}"))
-    if said not in (None, version):
-        message = "names another version than the body: send one of them"
-        raise Unmet(Problem(400, "INVALID_HEADER", f"{HEADER} {message}", (Fault(("header", HEADER), message),)))
-    return version
+def meant(if_match: str | None, version: int | None) -> int | None:
+    """The version that must be current, None for whichever is; `version` is that of the body. Raises Refused (400, 412)."""
+    when = preconditions.read(if_match, None)
+    if when.kind != "revision":
+        return version
+    if not 1 <= when.revision <= MAX_VERSION:
+        raise Refused(_failed("no page has the ETag in If-Match: read the page, and send its ETag"))
+    if version not in (None, when.revision):
+        raise preconditions.malformed("If-Match", "names another version than the body: send one of them")
+    return when.revision
 
 
 def refusal(if_match: str | None, error: errors.ServiceError) -> Problem | None:
-    """What a client that sent If-Match is told when another version is current; None when it is the error as it is."""
+    """What to answer a client that sent If-Match when another version is current; None keeps the executor's error."""
     if if_match is None or error.reason != CHANGED:
         return None
-    return _failed(f"{error.message}; its ETag goes into {HEADER}")
+    return _failed(f"{error.message}; its ETag goes into If-Match")
 
 
 def _failed(detail: str) -> Problem:

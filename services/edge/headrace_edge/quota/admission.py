@@ -12,8 +12,7 @@ from headrace_runtime import errors
 from headrace_edge import metrics
 from headrace_edge.model import QueuePlace, Submission
 from headrace_edge.openai.model import AnswerItem, Question
-from headrace_edge.policy import Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Problem, Refused
 from headrace_edge.quota.desk import Decision, Desk, DeskLimits, Outcome
 from headrace_edge.quota.forecast import Demand, Forecast
 from headrace_edge.quota.model import Promises, Quota

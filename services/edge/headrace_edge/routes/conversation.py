@@ -15,8 +15,7 @@ from headrace_edge.edge import Edge, Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Runner
 from headrace_edge.model import ENDED, ConversationAnswer, Run, WorkflowAnswer
-from headrace_edge.policy import Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Problem, Refused
 from headrace_edge.routes import streaming
 from headrace_edge.routes.parameters import IdempotencyKey
 from headrace_edge.submitting import prepared, submit

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from headrace_edge import conditional, etags
+from headrace_edge import etags, preconditions
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import JsonRoute
 from headrace_edge.memories import saving
@@ -74,7 +74,7 @@ async def put_memory(
     if_none_match: IfNoneMatch = None,
 ) -> Memory:
     """Make or replace a memory; with If-Match only the revision that it names."""
-    when = conditional.read(if_match, if_none_match)
+    when = preconditions.read(if_match, if_none_match)
     saved, created = await saving.save(edge.memories, caller.tenant, session_id, key, body.content(), when=when)
     response.headers["etag"] = etags.of_revision(saved.revision)
     if created:
@@ -88,5 +88,5 @@ async def delete_memory(
     session_id: PathId, key: MemoryKey, edge: Parts, caller: Runner, if_match: IfMatch = None
 ) -> Response:
     """Remove a memory, with If-Match only that revision."""
-    await saving.remove(edge.memories, caller.tenant, session_id, key, when=conditional.read(if_match, None))
+    await saving.remove(edge.memories, caller.tenant, session_id, key, when=preconditions.read(if_match, None))
     return Response(status_code=204)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from headrace_runtime import errors
 from starlette.responses import Response
 
@@ -20,9 +20,9 @@ from headrace_edge.negotiation import Format
 from headrace_edge.pages import html, markdown, preconditions
 from headrace_edge.pages.bodies import MAX_VERSION, PageBody, PatchBody, RestoreBody
 from headrace_edge.pages.model import Page, PageVersion
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Refused
 from headrace_edge.routes import streaming
-from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit, PathId
+from headrace_edge.routes.parameters import ETAG, UNCHANGED, Cursor, IdempotencyKey, IfChanged, IfMatch, Limit, PathId
 from headrace_edge.submitting import prepared
 
 router = APIRouter(route_class=JsonRoute, tags=["page"])
@@ -31,19 +31,13 @@ MAX_FILE_NAME = 80
 """Longest name of a page's file, in characters, without its suffix."""
 _SAFE = {"x-content-type-options": "nosniff", "cache-control": "private, no-cache", "vary": "accept"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description="The ETag of the page as it was read; 412 when another is current.")
-]
-IfChanged = Annotated[str | None, Header(alias="If-None-Match", description="304 when this is the JSON's ETag.")]
-
-_ETAG = {"ETag": {"schema": {"type": "string"}, "description": 'Of the current version as JSON: its number, such as "3".'}}
 _MOVED = {"description": "Another version is current than If-Match says."}
 _PATCHED: dict[int | str, dict[str, Any]] = {**streaming.STREAM_RESPONSES, 412: _MOVED}
 _FORMS: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The client has it already."},
+    **UNCHANGED,
     200: {
         "description": "The page, in the form that `format` or Accept names.",
-        "headers": _ETAG,
+        "headers": ETAG,
         "content": {
             "text/html": {"schema": {"type": "string"}},
             "text/markdown": {"schema": {"type": "string"}},
@@ -66,7 +60,7 @@ async def patch_page(
     body: PatchBody, edge: Parts, caller: Runner, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Response:
     """Change a page by one sentence and stream the run's events. Slots that it does not concern stay byte for byte."""
-    meant = body.model_copy(update={"version": _meant(if_match, body.version)})
+    meant = body.model_copy(update={"version": preconditions.meant(if_match, body.version)})
     start = partial(
         prepared, edge, caller, meant, kind="patch", execute=True, idempotency_key=idempotency_key, priority="interactive"
     )
@@ -147,7 +141,7 @@ async def get_page_output(
 )
 async def restore_page(page_id: PathId, body: RestoreBody, edge: Parts, caller: Runner, if_match: IfMatch = None) -> Page:
     """Make an earlier version the current one, with `{}` the one before: an undo. No version is lost by it."""
-    expected = _meant(if_match, body.expected_version)
+    expected = preconditions.meant(if_match, body.expected_version)
     try:
         return await edge.pages.restore(caller.tenant, page_id, version=body.version or 0, expected_version=expected or 0)
     except errors.Aborted as error:
@@ -161,13 +155,6 @@ async def delete_page(page_id: PathId, edge: Parts, caller: Runner) -> Response:
     """Remove a page with all its versions."""
     await edge.pages.delete(caller.tenant, page_id)
     return Response(status_code=204)
-
-
-def _meant(if_match: str | None, said: int | None) -> int | None:
-    try:
-        return preconditions.meant(if_match, said)
-    except preconditions.Unmet as error:
-        raise Refused(error.problem) from error
 
 
 def _inline(title: str, suffix: str) -> str:

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from headrace_edge.auth import Caller
 from headrace_edge.edge import Edge
 from headrace_edge.model import Submission
-from headrace_edge.policy import Problem
+from headrace_edge.policy import Problem, Refused
 from headrace_edge.ports import Event
-from headrace_edge.problems import Refused
 from headrace_edge.sse import AG_UI, Dialect, EventStream, Source, Timing
 
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -11,8 +11,7 @@ from headrace_edge.edge import Parts
 from headrace_edge.json_body import GONE, JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
 from headrace_edge.model import Accepted, Listing, QueuePlace, Run, RunKind, RunStatus
-from headrace_edge.policy import Fault, Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Fault, Problem, Refused
 from headrace_edge.routes import streaming
 from headrace_edge.routes.parameters import Cursor, IdempotencyKey, Limit, PathId
 from headrace_edge.submitting import submit

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Query
 
 from headrace_edge.edge import Parts
 from headrace_edge.middleware.authentication import Reader
-from headrace_edge.model import UsageAnswer, UsageDimension, UsageQuery
-from headrace_edge.policy import Fault, Problem
-from headrace_edge.problems import Refused
+from headrace_edge.policy import Fault, Problem, Refused
+from headrace_edge.usage import UsageAnswer, UsageDimension, UsageQuery
 
 router = APIRouter(tags=["usage"])
 

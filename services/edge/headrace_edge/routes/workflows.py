@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from headrace_edge import conditional, etags
+from headrace_edge import etags, preconditions
 from headrace_edge.edge import Parts
 from headrace_edge.json_body import JsonRoute
 from headrace_edge.middleware.authentication import Reader, Runner
@@ -129,7 +129,7 @@ async def put_workflow(
         workflow_id,
         blueprint=orjson.dumps(body.blueprint),
         description=body.description,
-        when=conditional.read(if_match, if_none_match),
+        when=preconditions.read(if_match, if_none_match),
     )
     response.headers["etag"] = etags.of_revision(saved.revision)
     if created:
@@ -141,7 +141,7 @@ async def put_workflow(
 @router.delete("/api/workflows/{workflow_id}", status_code=204, summary="Remove a workflow")
 async def delete_workflow(workflow_id: WorkflowId, edge: Parts, caller: Runner, if_match: IfMatch = None) -> Response:
     """Remove a workflow, with If-Match only that revision. Runs that have begun go on with their copy."""
-    await saving.remove(edge.workflows, caller.tenant, workflow_id, when=conditional.read(if_match, None))
+    await saving.remove(edge.workflows, caller.tenant, workflow_id, when=preconditions.read(if_match, None))
     return Response(status_code=204)
 
 

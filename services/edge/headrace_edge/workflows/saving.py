@@ -3,9 +3,9 @@
 from headrace_runtime import errors
 
 from headrace_edge import conditional, preconditions
+from headrace_edge.policy import Refused
 from headrace_edge.ports import Workflows
 from headrace_edge.preconditions import Precondition
-from headrace_edge.problems import Refused
 from headrace_edge.workflows.model import Workflow
 
 
@@ -20,14 +20,13 @@ async def save(
             tenant, workflow_id, blueprint=blueprint, description=description, expected_revision=revision
         )
 
-    if when.kind in ("absent", "unsaid"):
+    if when.kind == "unsaid":
         try:
             return await put(0)
         except errors.AlreadyExists as error:
-            current = await target.revision()
-            if when.kind == "unsaid":
-                raise Refused(preconditions.required(target.what, current)) from error
-            raise Refused(preconditions.failed(target.what, when, current)) from error
+            raise Refused(preconditions.required(target.what, await target.revision())) from error
+    if when.kind == "absent":
+        return await conditional.create(target, when, put)
     return await conditional.based(target, when, put)
 
 
@@ -37,10 +36,7 @@ async def remove(workflows: Workflows, tenant: str, workflow_id: str, *, when: P
     async def delete(revision: int | None) -> None:
         await workflows.delete(tenant, workflow_id, expected_revision=revision)
 
-    if when.kind in ("absent", "unsaid"):
-        await delete(None)
-    else:
-        await conditional.based(_target(workflows, tenant, workflow_id), when, delete)
+    await conditional.remove(_target(workflows, tenant, workflow_id), when, delete)
 
 
 def _target(workflows: Workflows, tenant: str, workflow_id: str) -> conditional.Target:

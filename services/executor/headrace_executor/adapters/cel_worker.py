@@ -63,7 +63,7 @@ class CelWorkers:
         return frozenset(self._ready)
 
     async def begin(self) -> None:
-        """Start the first worker: what keeps it from starting is known early. Raises `RunFailed`."""
+        """Start the first worker, so that what keeps it from starting is known early. Raises `RunFailed`."""
         self._places.append(asyncio.create_task(self._keep(await self._start())))
 
     def fill(self) -> None:

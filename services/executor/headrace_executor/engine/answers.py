@@ -122,7 +122,7 @@ def _page(executed: Executed) -> Json:
 
 
 def _gaps(executed: Executed) -> list[Json]:
-    return [{"step": gap.step, "code": gap.code, "message": gap.message} for gap in executed.gaps[:MAX_GAPS]]
+    return [gap.to_json() for gap in executed.gaps[:MAX_GAPS]]
 
 
 def _fitted(answer: dict[str, Json], executed: Executed) -> Json:

@@ -1,7 +1,6 @@
 """Changes pages by one sentence: loads the page, asks the planner, runs what it says, keeps the new version."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
 
 from headrace_blueprint.validation import Tools
 
@@ -10,37 +9,19 @@ from headrace_executor.engine.execution import Executed
 from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.engine.patching import Base
 from headrace_executor.engine.requests import Conversation, Patch
+from headrace_executor.engine.services import Services
 from headrace_executor.engine.steps import Done, once
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
-from headrace_executor.ports import Journal, Patched, Planner
-
-T = TypeVar("T")
-
-
-class Asked(Protocol):
-    """Asks another service for a step's work until a deadline, and tells readers of waits. Raises `RunFailed`."""
-
-    async def __call__(
-        self,
-        journal: Journal,
-        step: str,
-        ask: Callable[[], Awaitable[T]],
-        *,
-        part: str,
-        deadline_s: float,
-        invalid: FailureCode,
-    ) -> T:
-        """Await what `ask` makes."""
+from headrace_executor.ports import Journal
 
 
 class Changes:
     """Changes of pages, whether a request names the page or its session does."""
 
-    def __init__(self, planner: Planner, parts: Parts, asked: Asked) -> None:
-        self._planner = planner
+    def __init__(self, services: Services, parts: Parts) -> None:
+        self._services = services
         self._parts = parts
-        self._asked = asked
 
     async def requested(self, journal: Journal, request: Patch) -> Executed:
         """Change the page that a request names or brings along. Raises `RunFailed`."""
@@ -89,29 +70,10 @@ class Changes:
     ) -> Done:
         page = await base()
         requests.compiled(page.blueprint, tools=tools)
-        patched = await self._patched(journal, page, instruction, model)
+        patched = await self._services.patch(journal, page, instruction, model)
         if patched.unclear:
             journal.spent(patched.usage)
             raise RunFailed(FailureCode.INVALID_BLUEPRINT, f"The page was not changed: {patched.unclear}.")
         plan = requests.compiled(patched.blueprint, tools=tools)
         requests.inputs(plan, patched.inputs)
         return patching.done(plan, page, patched)
-
-    async def _patched(self, journal: Journal, page: Base, instruction: str, model: str) -> Patched:
-        tools = [entry.tool for entry in self._parts.toolbox.tools(journal.run.tenant_id).values()]
-        return await self._asked(
-            journal,
-            "plan",
-            lambda: self._planner.patch(
-                journal.run,
-                blueprint=page.blueprint,
-                inputs=page.inputs,
-                instruction=instruction,
-                slots=patching.views(page),
-                model=model,
-                tools=tools,
-            ),
-            part="the planner",
-            deadline_s=self._parts.limits.plan_deadline_s,
-            invalid=FailureCode.INVALID_BLUEPRINT,
-        )

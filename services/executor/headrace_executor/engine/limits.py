@@ -62,9 +62,9 @@ class Limits:
     recall_deadline_s: float = 10.0
     """How long the session's memories may take; then the run goes on without them."""
     recall_min_score: float = 0.1
-    """Memories less like the request are left out: what has nothing to do with it has some 0.05."""
+    """Least cosine similarity of a memory and the request; unrelated texts have about 0.05."""
     recall_characters: int = 8_000
-    """Characters of `inputs.memories`; the farthest memories go first."""
+    """Most characters of `inputs.memories`; the least similar memories are left out."""
     max_output_bytes: int = 1024 * 1024
     """Largest output of one node."""
     max_run_bytes: int = 4 * 1024 * 1024

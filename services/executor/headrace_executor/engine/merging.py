@@ -1,4 +1,4 @@
-"""Two changes of one version of a page, made at the same time, as one: what each concerns is taken from it. Pure.
+"""Three-way merge of two changes that were made of the same version of a page. Pure.
 
 A page is taken as its parts: nodes with what they gave, slots, inputs, and what else the blueprint says. A part that one
 side changed is that side's, byte for byte; what both changed differently they cannot both have. Nor can a node stay that
@@ -23,7 +23,7 @@ Part = tuple[str, str]
 """What kind of part, and which one: ("node", "summary")."""
 
 MAX_SUBJECTS = 5
-"""How many of the things that both changes concern an error names."""
+"""Most conflicting parts that an error names."""
 
 
 class Conflict(Exception):
@@ -31,7 +31,7 @@ class Conflict(Exception):
 
 
 def merged(base: PageDraft, ours: PageDraft, theirs: PageDraft, compiled: Callable[[Json], Plan]) -> PageDraft:
-    """Our change of `base` on top of theirs. Raises `Conflict`, and what `compiled` does for a blueprint that cannot be.
+    """Merge our change of `base` with theirs. Raises `Conflict`, and whatever `compiled` raises for an invalid blueprint.
 
     All but the parts is ours: usage, instruction, parent. Sections that both added are both kept, ours under another id.
     """
@@ -58,7 +58,7 @@ def merged(base: PageDraft, ours: PageDraft, theirs: PageDraft, compiled: Callab
 
 @dataclass(slots=True)
 class _Side:
-    """One page's parts, and their JSON by which they are compared."""
+    """One page's parts, and the JSON that they are compared by."""
 
     values: dict[Part, Json]
     written: dict[Part, bytes]
@@ -86,7 +86,7 @@ class _Merge:
 def _parts(page: PageDraft) -> _Side:
     gaps: dict[str, list[Json]] = defaultdict(list)
     for gap in page.gaps:
-        gaps[_node_of(gap)].append({"step": gap.step, "code": gap.code, "message": gap.message})
+        gaps[gap.node].append(gap.to_json())
     values: dict[Part, Json] = {
         ("blueprint", name): value for name, value in page.blueprint.items() if name not in ("nodes", "layout")
     }
@@ -100,7 +100,7 @@ def _parts(page: PageDraft) -> _Side:
 
 
 def _layout(merge: _Merge, base: PageDraft, ours: PageDraft, theirs: PageDraft) -> Sequence[Json]:
-    """The slots in their order; ours that are new stand before the one that follows them. Notes further conflicts."""
+    """The merged slots in order: one that we added goes before the one that follows it in ours. Adds conflicts."""
     slots = {name: value for (_, name), value in merge.of("slot")}
     places = [slot["slot"] for slot in theirs.blueprint["layout"] if slot["slot"] in slots]
     mine, before = ([slot["slot"] for slot in page.blueprint["layout"]] for page in (ours, base))
@@ -123,7 +123,7 @@ def _layout(merge: _Merge, base: PageDraft, ours: PageDraft, theirs: PageDraft) 
 
 
 def _stale(merge: _Merge, plan: Plan) -> Sequence[Part]:
-    """Nodes that one side made of data, or of inputs, that the other changed."""
+    """Nodes that one side computed from data or inputs which the other side changed."""
     found: list[Part] = []
     for made, elsewhere in ((merge.by_us, merge.by_them), (merge.by_them, merge.by_us)):
         inputs = frozenset(name for kind, name in elsewhere - made if kind == "input")
@@ -139,14 +139,14 @@ def _stale(merge: _Merge, plan: Plan) -> Sequence[Part]:
 
 
 def _spreads(merge: _Merge, plan: Plan, part: Part) -> bool:
-    """Whether a changed node's dependents are made anew: a text's are not, nor those of one that has only become known."""
+    """Whether a changed node makes its dependents stale. A text does not, nor does a node that had no output before."""
     node, before = plan.nodes[part[1]], merge.base.values.get(part)
     is_text = isinstance(node, Compose) or (isinstance(node, Map) and isinstance(node.node, Compose))
     return not is_text and before is not None and "output" in before
 
 
 def _apart(base: PageDraft, ours: PageDraft, theirs: PageDraft) -> PageDraft:
-    """Ours with other ids for what it added under an id that they gave to something else, unless its nodes refer to it."""
+    """Our page, with new ids for added nodes and slots whose ids they gave to something else."""
     known, mine, other = (_parts(page) for page in (base, ours, theirs))
     added = [part for part in mine.values if part[0] in ("node", "slot") and part not in known.values]
     clashing = [part[1] for part in added if other.written.get(part, mine.written[part]) != mine.written[part]]
@@ -159,7 +159,7 @@ def _apart(base: PageDraft, ours: PageDraft, theirs: PageDraft) -> PageDraft:
 
 
 def _renamed(page: PageDraft, old: str, new: str) -> PageDraft:
-    """A node and its slot under another id. What refers to it beside the output does not follow, and then cannot be."""
+    """Rename a node and its slot. Only the blueprint's output follows; another reference makes the blueprint invalid."""
 
     def name(value: str) -> str:
         return new if value == old else value
@@ -172,7 +172,7 @@ def _renamed(page: PageDraft, old: str, new: str) -> PageDraft:
     if blueprint["output"] == f"${{nodes.{old}.output}}":
         blueprint["output"] = f"${{nodes.{new}.output}}"
     gaps = [
-        replace(gap, step=gap.step.replace(f"node:{old}", f"node:{new}", 1)) if _node_of(gap) == old else gap
+        replace(gap, step=gap.step.replace(f"node:{old}", f"node:{new}", 1)) if gap.node == old else gap
         for gap in page.gaps
     ]
     outputs = {name(node): output for node, output in page.outputs.items()}
@@ -180,14 +180,10 @@ def _renamed(page: PageDraft, old: str, new: str) -> PageDraft:
 
 
 def _together(base: Sequence[Json], ours: Sequence[Json], theirs: Sequence[Json]) -> Sequence[Json]:
-    """The passages of both, without those that either has dropped."""
+    """The passages of both sides, without those that either removed."""
     before, mine, other = ({orjson.dumps(one) for one in page} for page in (base, ours, theirs))
     kept = [one for one in theirs if (written := orjson.dumps(one)) in mine or written not in before]
     return [*kept, *(one for one in ours if (written := orjson.dumps(one)) not in before and written not in other)]
-
-
-def _node_of(gap: Gap) -> str:
-    return gap.step.removeprefix("node:").partition("[")[0].partition("/")[0]
 
 
 def _subjects(parts: Sequence[Part], *pages: PageDraft) -> str:

@@ -50,7 +50,7 @@ def whole(blueprint: Blueprint, outputs: Mapping[str, Json], gaps: Sequence[Gap]
 
     A page that is not kept has no id and version.
     """
-    failed = {gap.step: {"code": gap.code, "message": gap.message} for gap in gaps}
+    failed = {gap.step: gap.error() for gap in gaps}
     slots = []
     for slot in blueprint.layout or ():
         shown = {"slot": slot.slot, "title": slot.title, "node": slot.node, "value": outputs.get(slot.node)}

@@ -25,7 +25,7 @@ from headrace_executor.model import FailureCode, Json
 from headrace_executor.ports import Journal, PageDraft, PageRef, Pages, StoredPage
 
 MAX_MERGES = 16
-"""How often a run merges its change: each time yet another run was first."""
+"""Merges that a run attempts, one for each other run that saved its version first."""
 MAX_QUOTED = 200
 """Characters of another change's sentence in an error."""
 
@@ -79,7 +79,7 @@ class _Saving:
         self._pages = pages
 
     async def save(self, draft: PageDraft) -> Done:
-        """Save a version. Readers of one that was merged see the whole page again. Raises `RunFailed`."""
+        """Save a version. After a merge, readers get a snapshot of the whole page. Raises `RunFailed`."""
         ref = await self._stored(draft)
         merged = draft.parent is not None and ref.parent_version != draft.parent.version
         known = await self._load(ref) if merged else None
@@ -91,7 +91,7 @@ class _Saving:
         return Done({"page_id": ref.page_id, "version": ref.version, "merged": True}, events=(shown,))
 
     async def as_saved(self, executed: Executed, ref: PageRef) -> Executed:
-        """What the run made, with what others had changed; as it was made if the page is gone already."""
+        """The run's result as it was saved, with what others changed; unchanged if the page was deleted meanwhile."""
         known = await self._load(ref)
         if known is None:
             return executed

@@ -114,9 +114,7 @@ def done(plan: Plan, base: Base, patched: Patched) -> Done:
     """The step `plan` of a patch, with what stays of the page recorded beside it."""
     division = divide(plan, base.outputs, patched.nodes)
     beside: dict[str, Json] = {f"node:{name}": output for name, output in division.kept.items()}
-    beside |= {
-        f"{GAP}{gap.step}": {"code": gap.code, "message": gap.message} for gap in base.gaps if _at(gap, division.kept)
-    }
+    beside |= {f"{GAP}{gap.step}": gap.error() for gap in base.gaps if gap.node in division.kept}
     output = {
         "blueprint": patched.blueprint,
         "inputs": patched.inputs,
@@ -129,8 +127,7 @@ def done(plan: Plan, base: Base, patched: Patched) -> Done:
         "sources": list(base.sources) if division.left_out else [],
         "parent": None if base.ref is None else {"page_id": base.ref.page_id, "version": base.ref.version},
     }
-    told = events.custom("headrace.plan", {"origin": patched.origin, "warnings": list(patched.warnings)})
-    return Done(output, patched.usage, (told,), beside=beside)
+    return Done(output, patched.usage, (events.planned(patched.origin, patched.warnings),), beside=beside)
 
 
 def start(plan: Plan, recorded: Json, instruction: str) -> Start:
@@ -160,11 +157,6 @@ async def _read(ask: Callable[[], Awaitable[StoredPage | None]], parts: Parts) -
     return await retrying.until_deadline(
         ask, part="the page store", deadline_s=parts.limits.store_deadline_s, sleep=parts.sleep
     )
-
-
-def _at(gap: Gap, kept: Mapping[str, Json]) -> bool:
-    name = gap.step.removeprefix("node:")
-    return name.partition("[")[0].partition("/")[0] in kept
 
 
 def _preview(value: Json) -> str:

@@ -14,10 +14,10 @@ Every step is recorded when it is done and is never done again, so a run that is
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
 from headrace_blueprint.plan import Plan
 from headrace_blueprint.validation import Tools
@@ -25,32 +25,19 @@ from headrace_runtime import telemetry
 from headrace_tools.ports import NoTools, Toolbox
 from opentelemetry import context, propagate
 
-from headrace_executor import events
-from headrace_executor.engine import (
-    answers,
-    catalog,
-    clarifications,
-    page,
-    pages,
-    recalling,
-    requests,
-    resuming,
-    retrying,
-)
+from headrace_executor.engine import answers, catalog, clarifications, page, pages, recalling, requests, resuming, retrying
 from headrace_executor.engine.changes import Changes
 from headrace_executor.engine.clarifications import Answers
 from headrace_executor.engine.execution import Executed
 from headrace_executor.engine.limits import Limits
 from headrace_executor.engine.nodes.attempt import Parts
-from headrace_executor.engine.notices import Notices
-from headrace_executor.engine.offered import offered
-from headrace_executor.engine.recalling import NOTHING, Recall
+from headrace_executor.engine.recalling import Recall
 from headrace_executor.engine.requests import Conversation
 from headrace_executor.engine.resolving import Resolved, Resolver
 from headrace_executor.engine.retrying import Sleep
-from headrace_executor.engine.steps import Done, once, tracer
-from headrace_executor.errors import RunFailed
-from headrace_executor.model import FailureCode, Json, Outcome, RunKind
+from headrace_executor.engine.services import Services
+from headrace_executor.engine.steps import once, tracer
+from headrace_executor.model import ClaimedRun, Json, Outcome, RunKind
 from headrace_executor.ports import (
     Cel,
     Interruptions,
@@ -69,8 +56,6 @@ from headrace_executor.ports import (
 
 RESOLVED = frozenset({"build", "quiz"})
 """Intents whose plan may read the records that names in the message stand for."""
-
-T = TypeVar("T")
 
 
 def _utc_now() -> datetime:
@@ -100,11 +85,7 @@ class RunPipeline:
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._router = router
-        self._planner = planner
-        self._rag = rag
         self._sessions = sessions
-        self._waits = waits
         self._limits = limits or Limits()
         self._toolbox = toolbox or NoTools()
         self._interruptions = interruptions
@@ -123,10 +104,13 @@ class RunPipeline:
             jitter,
             asyncio.Semaphore(self._limits.max_parallel_nodes_per_replica),
         )
-        self._changes = Changes(planner, self._parts, self._asked)
+        self._services = Services(
+            router, planner, rag, toolbox=self._toolbox, waits=waits, limits=self._limits, sleep=sleep
+        )
+        self._changes = Changes(self._services, self._parts)
         self._kinds: Mapping[RunKind, Callable[[Journal], Awaitable[Outcome]]] = {
-            RunKind.CONVERSATION: self._conversation,
-            RunKind.QUIZ: self._quiz,
+            RunKind.CONVERSATION: self._answer,
+            RunKind.QUIZ: partial(self._answer, mode="quiz"),
             RunKind.WORKFLOW: self._workflow,
             RunKind.PAGE: self._page,
             RunKind.PATCH: self._patch,
@@ -135,22 +119,9 @@ class RunPipeline:
 
     async def run(self, journal: Journal) -> Outcome:
         """Do what is left of a run. Raises `RunFailed`. The run's deadline is the caller's, who cancels."""
-        run = journal.run
-        do = self._kinds[run.kind]
-        parent = propagate.extract({"traceparent": run.traceparent}) if run.traceparent else None
-        token = context.attach(parent) if parent is not None else None
-        try:
-            with telemetry.span(tracer, f"run {run.kind.value}", attributes={"headrace.run_id": run.run_id}):
-                return answers.bounded(await do(journal), max_bytes=self._limits.max_result_bytes)
-        finally:
-            if token is not None:
-                context.detach(token)
-
-    async def _conversation(self, journal: Journal) -> Outcome:
-        return await self._answer(journal)
-
-    async def _quiz(self, journal: Journal) -> Outcome:
-        return await self._answer(journal, mode="quiz")
+        do = self._kinds[journal.run.kind]
+        with _traced(journal.run):
+            return answers.bounded(await do(journal), max_bytes=self._limits.max_result_bytes)
 
     async def _answer(self, journal: Journal, *, mode: str = "") -> Outcome:
         body, given_answers = await self._followed(journal)
@@ -159,7 +130,7 @@ class RunPipeline:
         request = requests.conversation(body, mode=mode)
         history = await self._history(journal) if request.history is None else request.history
         history = history[-self._limits.history_turns :]
-        intent = await once(journal, "route", lambda: self._route(journal, request, history))
+        intent = await once(journal, "route", lambda: self._services.route(journal, request, history))
         if intent["kind"] == "patch" and (changed := await self._changes.newest(journal, request)) is not None:
             return answers.conversed(intent, changed)
         builds = intent["kind"] in answers.BUILDS
@@ -168,7 +139,9 @@ class RunPipeline:
         resolved = await self._resolve(journal, request, kind, given_answers)
         if resolved.interrupts:
             return answers.asked(intent, resolved.interrupts, resolved.warnings)
-        planned = await once(journal, "plan", lambda: self._plan(journal, request, kind, history, resolved, recalled))
+        planned = await once(
+            journal, "plan", lambda: self._services.plan(journal, request, kind, history, resolved, recalled)
+        )
         plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
         said = answers.rendered(history, max_characters=self._limits.history_characters)
         named = clarifications.as_inputs(resolved.entities)
@@ -187,32 +160,11 @@ class RunPipeline:
         resolved = await self._resolve(journal, request, "build", given_answers)
         if resolved.interrupts:
             return answers.asked(None, resolved.interrupts, resolved.warnings)
-        planned = await once(journal, "plan", lambda: self._plan(journal, request, "build", (), resolved))
+        planned = await once(journal, "plan", lambda: self._services.plan(journal, request, "build", (), resolved))
         plan = requests.compiled(planned["blueprint"], tools=self._tools(journal))
         journal.emit(page.snapshot(plan.blueprint, {}, max_bytes=self._limits.max_event_bytes))
         given = requests.given(request, history="", entities=clarifications.as_inputs(resolved.entities))
         return Outcome({**planned, "inputs": requests.read(plan, given)})
-
-    async def _followed(self, journal: Journal) -> tuple[Mapping[str, Json], Answers]:
-        return await resuming.followed(journal, self._interruptions, limits=self._limits, sleep=self._parts.sleep)
-
-    async def _resolve(self, journal: Journal, request: Conversation, kind: str, given: Answers) -> Resolved:
-        """What the names in a request stand for; a plan of the caller's own says that itself."""
-        run = journal.run
-        planned_for_names = kind in RESOLVED and request.blueprint is None
-        if "resolve" not in journal.steps and not (planned_for_names and self._resolver.needed(run, given)):
-            return Resolved()
-        return Resolved.from_json(
-            await once(journal, "resolve", lambda: self._resolver.resolve(run, request.message, intent=kind, answers=given))
-        )
-
-    async def _recall(self, journal: Journal, request: Conversation, kind: str) -> Recall:
-        """What the session remembers, if the request asks for it and its plan reads it."""
-        if not request.recall or not (kind in recalling.KINDS or request.blueprint is not None):
-            return Recall()
-        run, top_k = journal.run, request.recall
-        work = partial(recalling.recall, run, self._memories, request.message, top_k=top_k, limits=self._limits)
-        return Recall.from_json(await once(journal, "recall", work))
 
     async def _page(self, journal: Journal) -> Outcome:
         body = journal.run.body
@@ -225,15 +177,10 @@ class RunPipeline:
         return answers.paged(await self._changes.requested(journal, requests.patch(journal.run.body)))
 
     async def _document(self, journal: Journal) -> Outcome:
-        return Outcome({"document": await once(journal, "ingest", lambda: self._ingest(journal))})
+        return Outcome({"document": await once(journal, "ingest", lambda: self._services.ingest(journal))})
 
-    async def _execute(
-        self, journal: Journal, plan: Plan, inputs: Mapping[str, Json], *, workflow_id: str = ""
-    ) -> Executed:
-        return await pages.made(journal, plan, inputs=inputs, parts=self._parts, workflow_id=workflow_id)
-
-    def _tools(self, journal: Journal) -> Tools:
-        return catalog.schemas(self._toolbox, journal.run.tenant_id)
+    async def _followed(self, journal: Journal) -> tuple[Mapping[str, Json], Answers]:
+        return await resuming.followed(journal, self._interruptions, limits=self._limits, sleep=self._parts.sleep)
 
     async def _history(self, journal: Journal) -> Sequence[Turn]:
         return await retrying.until_deadline(
@@ -243,98 +190,41 @@ class RunPipeline:
             sleep=self._parts.sleep,
         )
 
-    async def _asked(
-        self,
-        journal: Journal,
-        step: str,
-        ask: Callable[[], Awaitable[T]],
-        *,
-        part: str,
-        deadline_s: float,
-        invalid: FailureCode = FailureCode.INTERNAL,
-    ) -> T:
-        """Ask another service for a step's work; readers hear when that waits for the quota. Raises `RunFailed`."""
-        work = retrying.until_deadline(ask, part=part, deadline_s=deadline_s, invalid=invalid, sleep=self._parts.sleep)
-        return await Notices(journal, quiet_s=self._limits.notice_s).during(step, work, self._waits)
+    async def _recall(self, journal: Journal, request: Conversation, kind: str) -> Recall:
+        """What the session remembers, if the request asks for it and its plan reads it: a built-in one, or the caller's."""
+        if not request.recall or not (kind in requests.CONVERSATIONAL or request.blueprint is not None):
+            return Recall()
+        run, top_k = journal.run, request.recall
+        work = partial(recalling.recall, run, self._memories, request.message, top_k=top_k, limits=self._limits)
+        return Recall.from_json(await once(journal, "recall", work))
 
-    async def _route(self, journal: Journal, request: Conversation, history: Sequence[Turn]) -> Done:
-        routed = await self._asked(
-            journal,
-            "route",
-            lambda: self._router.route(
-                journal.run,
-                message=request.message,
-                mode=request.mode,
-                has_blueprint=request.blueprint is not None,
-                history=history,
-            ),
-            part="the router",
-            deadline_s=self._limits.route_deadline_s,
+    async def _resolve(self, journal: Journal, request: Conversation, kind: str, given: Answers) -> Resolved:
+        """The records that names in a request stand for; none for a plan of the caller's own, which names them itself."""
+        run = journal.run
+        planned_for_names = kind in RESOLVED and request.blueprint is None
+        if "resolve" not in journal.steps and not (planned_for_names and self._resolver.needed(run, given)):
+            return Resolved()
+        return Resolved.from_json(
+            await once(journal, "resolve", lambda: self._resolver.resolve(run, request.message, intent=kind, answers=given))
         )
-        intent = {"kind": routed.intent, "confidence": routed.confidence, "decided_by": routed.decided_by}
-        return Done(intent, routed.usage, (events.custom("headrace.intent", intent),))
 
-    async def _plan(
-        self,
-        journal: Journal,
-        request: Conversation,
-        intent: str,
-        history: Sequence[Turn],
-        resolved: Resolved,
-        recalled: Recall = NOTHING,
-    ) -> Done:
-        if request.blueprint is not None:
-            requests.compiled(request.blueprint, tools=self._tools(journal))
-            warnings = list(recalled.warnings)
-            return _planned({"blueprint": request.blueprint, "origin": "request", "warnings": warnings})
-        offer = offered(intent, self._toolbox.tools(journal.run.tenant_id), request.tools)
-        planned = await self._asked(
-            journal,
-            "plan",
-            lambda: self._planner.plan(
-                journal.run,
-                intent=intent,
-                message=request.message,
-                workspace=request.workspace,
-                model=request.model,
-                tools=offer.names,
-                sources=request.sources,
-                history=history,
-                tool_specs=offer.tools,
-                entities=resolved.entities,
-                recalled=bool(recalled.text),
-            ),
-            part="the planner",
-            deadline_s=self._limits.plan_deadline_s,
-        )
-        requests.compiled(planned.blueprint, tools=self._tools(journal))
-        warnings = [*recalled.warnings, *resolved.warnings, *offer.warnings, *planned.warnings]
-        output = {"blueprint": planned.blueprint, "origin": planned.origin, "warnings": warnings}
-        done = _planned(output)
-        return Done(output, planned.usage, done.events)
+    async def _execute(
+        self, journal: Journal, plan: Plan, inputs: Mapping[str, Json], *, workflow_id: str = ""
+    ) -> Executed:
+        return await pages.made(journal, plan, inputs=inputs, parts=self._parts, workflow_id=workflow_id)
 
-    async def _ingest(self, journal: Journal) -> Done:
-        body = journal.run.body
-        text = requests.text(body, "text")
-        document_id = requests.text(body, "document_id")
-        document, usage = await self._asked(
-            journal,
-            "ingest",
-            lambda: self._rag.ingest(
-                journal.run,
-                document_id=document_id,
-                title=str(body.get("title") or ""),
-                text=text,
-                workspace=str(body.get("workspace") or ""),
-            ),
-            part="the rag service",
-            deadline_s=self._limits.ingest_deadline_s,
-        )
-        if document.get("status") == "failed":
-            raise RunFailed(FailureCode.PROVIDER, f"The document could not be read: {document.get('error')}.")
-        return Done(document, usage)
+    def _tools(self, journal: Journal) -> Tools:
+        return catalog.schemas(self._toolbox, journal.run.tenant_id)
 
 
-def _planned(output: Json) -> Done:
-    shown = {"origin": output["origin"], "warnings": output["warnings"]}
-    return Done(output, events=(events.custom("headrace.plan", shown),))
+@contextmanager
+def _traced(run: ClaimedRun) -> Iterator[None]:
+    """A span for the run, below that of the request that submitted it."""
+    parent = propagate.extract({"traceparent": run.traceparent}) if run.traceparent else None
+    token = context.attach(parent) if parent is not None else None
+    try:
+        with telemetry.span(tracer, f"run {run.kind.value}", attributes={"headrace.run_id": run.run_id}):
+            yield
+    finally:
+        if token is not None:
+            context.detach(token)

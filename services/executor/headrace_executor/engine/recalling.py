@@ -15,9 +15,6 @@ from headrace_executor.errors import StoreRefused
 from headrace_executor.model import ClaimedRun, Json
 from headrace_executor.ports import Memories, Recalled
 
-KINDS = frozenset({"chat", "qa"})
-"""Intents whose built-in plans read memories; a plan of the caller's own may, too."""
-
 log = structlog.get_logger()
 
 
@@ -39,7 +36,7 @@ NOTHING = Recall()
 
 
 async def recall(run: ClaimedRun, memories: Memories | None, query: str, *, top_k: int, limits: Limits) -> Done:
-    """Ask once. It never fails: what cannot be recalled is a warning, for an answer without it is better than none."""
+    """Ask once. It never fails: an answer without memories is better than none, so that a failure is only a warning."""
     found: Sequence[Recalled] = ()
     warnings: tuple[str, ...] = ()
     try:
@@ -58,7 +55,7 @@ async def recall(run: ClaimedRun, memories: Memories | None, query: str, *, top_
 
 
 def _lines(found: Sequence[Recalled], *, max_characters: int) -> tuple[str, Sequence[Recalled]]:
-    """The nearest memories that fit, each on one line; of the nearest at least its beginning."""
+    """The nearest memories that fit, one a line; the nearest is cut if it alone does not fit."""
     lines: list[str] = []
     left = max_characters
     for one in found:

@@ -20,6 +20,8 @@ from headrace_executor.ports import Turn
 
 Body = Mapping[str, Json]
 
+CONVERSATIONAL = frozenset({"chat", "qa"})
+"""Intents whose model answers the message itself, with the session's memories and the tools that the request names."""
 CACHED = 64
 """Blueprints that a process keeps compiled: a run needs its own several times, the built-in ones come with every run."""
 CACHED_BYTES = 2 * 1024 * 1024
@@ -45,9 +47,9 @@ class Conversation:
     blueprint: Json | None
     """The caller's own plan, None for the planner's."""
     recall: int = 0
-    """How many memories of the session the answer may be made with; 0 asks for none."""
+    """Most memories of the session that go into the answer; 0 asks for none."""
     history: tuple[Turn, ...] | None = None
-    """Earlier messages as the caller has them, be it none; None means those of the session."""
+    """Earlier messages that the caller sent along, perhaps an empty list; None means those of the session."""
 
 
 def given(request: Conversation, *, history: str, entities: Mapping[str, Json], memories: str = "") -> dict[str, Json]:
@@ -224,7 +226,7 @@ def _digest(schemas: Tools) -> bytes:
 
 
 def refused(what: str, found: Sequence[Fault]) -> RunFailed:
-    """What a run fails with that asks for what cannot be had; the faults are in its message."""
+    """The failure of a run whose request has these faults; its message lists them."""
     said = "; ".join(f"{fault.pointer or '/'}: {fault.message}{_hint(fault)}" for fault in found[:MAX_SAID])
     more = f"; and {len(found) - MAX_SAID} more" if len(found) > MAX_SAID else ""
     return RunFailed(FailureCode.INVALID_BLUEPRINT, f"{what}: {said}{more}.")

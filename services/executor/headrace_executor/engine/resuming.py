@@ -57,7 +57,7 @@ async def followed(
 
 
 async def _about(asked: Interrupted, asker: Callable[[Json], Awaitable[Interrupted | None]]) -> str:
-    """The message that was asked back about, past the runs that only answered; "" when it is gone."""
+    """The message that the question is about, found through the runs that only answered one; "" when it is gone."""
     for _ in range(MAX_CHAIN):
         text = asked.body.get("message") or asked.body.get("prompt") or ""
         if text or not asked.body.get("resume"):

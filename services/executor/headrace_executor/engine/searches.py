@@ -33,7 +33,7 @@ def is_search(node: Node) -> bool:
 
 
 def of_a_model(content: str, output: Json) -> Json:
-    """What is recorded of a search that a model wished: what it was shown, and what it may cite."""
+    """The record of a search that a model called: what it was shown, and what it may cite."""
     return {"content": content, "chunks": output["chunks"]} if "chunks" in output else content
 
 

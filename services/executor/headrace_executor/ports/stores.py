@@ -75,6 +75,19 @@ class Gap:
     """A FailureCode."""
     message: str
 
+    @property
+    def node(self) -> str:
+        """The node of the page's own blueprint that it is in."""
+        return self.step.removeprefix("node:").partition("[")[0].partition("/")[0]
+
+    def error(self) -> Mapping[str, Json]:
+        """What went wrong, without where."""
+        return {"code": self.code, "message": self.message}
+
+    def to_json(self) -> Mapping[str, Json]:
+        """As results and stored pages have it."""
+        return {"step": self.step, **self.error()}
+
 
 @dataclass(frozen=True, slots=True)
 class PageDraft:

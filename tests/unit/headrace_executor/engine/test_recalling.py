@@ -14,7 +14,7 @@ from headrace_executor.errors import StoreAway, StoreRefused
 from headrace_executor.model import ClaimedRun, Outcome, StepRecord
 from headrace_executor.ports import Recalled, Turn
 from headrace_llm.usage import Usage
-from headrace_planner import library, talks
+from headrace_planner import answering, library
 from headrace_planner import model as planning
 from headrace_runtime import errors
 from hypothesis import given
@@ -45,7 +45,7 @@ WARNING = "what the session remembers could not be recalled; the answer does wit
 def talk(intent: str) -> Any:
     """The planner's own blueprint for a message, earlier ones and memories."""
     history = (planning.Turn("user", "hi"),)
-    return talks.blueprint(planning.Request("acme", planning.Intent(intent), "", history=history, recalled=True))
+    return answering.blueprint(planning.Request("acme", planning.Intent(intent), "", history=history, recalled=True))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres.parts import ROW_BYTES, rest
+from headrace_executor.adapters.postgres.rows import storable
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import RunWrite
 
@@ -73,7 +74,7 @@ class FlushStore:
         ends = [w.ending for w in writes]
         steps = [(w.run_id, s) for w in writes for s in w.steps]
         replies = [(w, w.ending.reply) for w in writes if w.ending and w.ending.reply is not None]
-        parts = [(run_id, _storable(s.name), *part) for run_id, s in steps for part in rest(s.output)]
+        parts = [(run_id, storable(s.name), *part) for run_id, s in steps for part in rest(s.output)]
         rows = await self._pool.fetch(
             _WRITE_PARTS if parts else _WRITE,
             [w.run_id for w in writes],
@@ -83,25 +84,20 @@ class FlushStore:
             [e.state.value if e else None for e in ends],
             [e.output if e and e.state.ended else None for e in ends],
             [e.failure.code.value if e and e.failure else None for e in ends],
-            [_storable(e.failure.message) if e and e.failure else None for e in ends],
+            [storable(e.failure.message) if e and e.failure else None for e in ends],
             [e.failure.retry_after_s if e and e.failure else None for e in ends],
             [e.usage if e and e.state.ended else None for e in ends],
             [w.chunk.first_seq for w in writes],
             [w.chunk.final for w in writes],
             [b"\n".join(w.chunk.events) for w in writes],
             [run_id for run_id, _ in steps],
-            [_storable(s.name) for _, s in steps],
+            [storable(s.name) for _, s in steps],
             [s.output[:ROW_BYTES] for _, s in steps],
             [s.usage for _, s in steps],
             [ids.new() for _ in replies],
             [w.session_id for w, _ in replies],
             [w.run_id for w, _ in replies],
-            [_storable(reply) for _, reply in replies],
+            [storable(reply) for _, reply in replies],
             *(zip(*parts, strict=True) if parts else ()),
         )
         return frozenset(row[0] for row in rows)
-
-
-def _storable(text: str) -> str:
-    """Postgres' text holds every character but NUL."""
-    return text.replace("\x00", "\ufffd")

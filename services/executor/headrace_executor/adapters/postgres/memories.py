@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import asyncpg
 from headrace_postgres.pool import Pool
 
-from headrace_executor.memories import Match, Memory, MemoryWrite, Unread, Vectors, Written
+from headrace_executor.adapters.postgres.row_limits import counted
+from headrace_executor.memories import Match, Memory, MemoryWrite, Pending, Vectors, Written
 
 _COLUMNS = "m.key, m.value, m.text, m.metadata, m.revision, m.created_at, m.updated_at"
 _OF_SESSION = """memories m WHERE m.session_id = $2
     AND EXISTS (SELECT FROM sessions s WHERE s.session_id = $2 AND s.tenant_id = $1)"""
 
-# The session's row is locked, so that it is not deleted before its memory is there. Writes of one moment do not see each
-# other's rows, so that a session may come to have a few memories more than its limit.
+# The session's row is locked, so that it is not deleted before its memory is there.
 _PUT = f"""
 WITH s AS (
     SELECT session_id FROM sessions WHERE session_id = $2 AND tenant_id = $1 FOR KEY SHARE
@@ -44,10 +44,10 @@ SELECT {_COLUMNS}, m.remaining FROM (
     FROM {_OF_SESSION} AND m.key > $3 ORDER BY m.key LIMIT $4
 ) m WHERE m.before < $5 ORDER BY m.key
 """
-_UNREAD = f"""
+_PENDING = f"""
 SELECT m.key, m.revision, m.text, count(*) OVER () AS pending FROM {_OF_SESSION} AND m.model <> $3 ORDER BY m.key LIMIT $4
 """
-_READ = """
+_SET_VECTORS = """
 UPDATE memories m SET model = $2, vector = v.vector::vector
 FROM unnest($3::text[], $4::bigint[], $5::text[]) AS v(key, revision, vector)
 WHERE m.session_id = $1 AND m.key = v.key AND m.revision = v.revision
@@ -74,14 +74,15 @@ class MemoryStore:
     async def put(
         self, tenant_id: str, session_id: str, write: MemoryWrite, vectors: Vectors | None, *, limit: int
     ) -> Written:
-        """Make or replace a memory in one statement, if its revision is the expected one."""
+        """Make or replace a memory, if its revision is the expected one."""
         model, vector = (vectors.model, _literal(vectors.values[0])) if vectors else ("", None)
         values = (tenant_id, session_id, write.key, write.value, write.text, write.metadata, model, vector)
         expected = write.expected_revision
         if expected:
             row = await self._pool.fetchrow(_CHANGE, *values, expected)
             return Written(_memory(row) if row else None)
-        row = await self._pool.fetchrow(_PUT, *values, limit, expected == 0)
+        async with counted(self._pool, "memories", session_id) as connection:
+            row = await connection.fetchrow(_PUT, *values, limit, expected == 0)
         assert row is not None
         return Written(_memory(row) if row["revision"] else None, full=row["is_full"])
 
@@ -111,15 +112,15 @@ class MemoryStore:
         )
         return row is not None
 
-    async def unread(self, tenant_id: str, session_id: str, *, model: str, limit: int) -> tuple[Sequence[Unread], int]:
+    async def pending(self, tenant_id: str, session_id: str, *, model: str, limit: int) -> tuple[Sequence[Pending], int]:
         """Some memories without a vector of the model, and how many there are."""
-        found = await self._pool.fetch(_UNREAD, tenant_id, session_id, model, limit)
-        return [Unread(row["key"], row["revision"], row["text"]) for row in found], found[0]["pending"] if found else 0
+        found = await self._pool.fetch(_PENDING, tenant_id, session_id, model, limit)
+        return [Pending(row["key"], row["revision"], row["text"]) for row in found], found[0]["pending"] if found else 0
 
-    async def read(self, session_id: str, memories: Sequence[Unread], vectors: Vectors) -> None:
+    async def set_vectors(self, session_id: str, memories: Sequence[Pending], vectors: Vectors) -> None:
         """Give memories their vectors, those that have not changed meanwhile."""
         await self._pool.execute(
-            _READ,
+            _SET_VECTORS,
             session_id,
             vectors.model,
             [one.key for one in memories],

@@ -12,7 +12,7 @@ from headrace_executor import metrics
 from headrace_executor.adapters.postgres import rows
 from headrace_executor.adapters.postgres.page_values import NODE, content, read_values
 from headrace_executor.adapters.postgres.parts import cut
-from headrace_executor.adapters.postgres.tenant_limits import counted
+from headrace_executor.adapters.postgres.row_limits import counted
 from headrace_executor.errors import LeaseLost, PageMoved, RunFailed, StoreRefused
 from headrace_executor.model import ClaimedRun, FailureCode
 from headrace_executor.ports import PageDraft, PageRef, StoredPage
@@ -195,8 +195,8 @@ class RunPages:
             run.session_id,
             sum(len(data) for _, _, data in parts),
             draft.parent.version if draft.parent else 0,
-            _storable(draft.instruction),
-            _storable(str(draft.blueprint.get("name", ""))),
+            rows.storable(draft.instruction),
+            rows.storable(str(draft.blueprint.get("name", ""))),
             orjson.dumps(draft.usage.to_json()),
             list(packed.names),
             list(packed.names.values()),
@@ -238,7 +238,7 @@ class _Packed:
     def __init__(self, draft: PageDraft) -> None:
         self.names: dict[str, bytes] = {}
         self.values: dict[bytes, bytes] = {}
-        gaps = [{"step": gap.step, "code": gap.code, "message": gap.message} for gap in draft.gaps]
+        gaps = [gap.to_json() for gap in draft.gaps]
         parts: Mapping[str, object] = {
             "blueprint": draft.blueprint,
             "inputs": draft.inputs,
@@ -254,8 +254,3 @@ class _Packed:
         data = orjson.dumps(value)
         digest = self.names[name] = hashlib.sha256(data).digest()
         self.values[digest] = data
-
-
-def _storable(text: str) -> str:
-    """Postgres' text holds every character but NUL."""
-    return text.replace("\x00", "\ufffd")

@@ -1,4 +1,4 @@
-"""Turns rows into nouns."""
+"""Turns rows into nouns, and texts into what rows hold."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -61,3 +61,8 @@ def claim(row: asyncpg.Record) -> Claim:
         takeovers=row["takeovers"],
         cancel_requested=row["cancel_requested"],
     )
+
+
+def storable(text: str) -> str:
+    """Postgres' text holds every character but NUL."""
+    return text.replace("\x00", "\ufffd")

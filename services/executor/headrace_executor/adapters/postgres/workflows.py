@@ -6,7 +6,8 @@ import asyncpg
 import orjson
 from headrace_postgres.pool import Pool
 
-from headrace_executor.adapters.postgres.tenant_limits import counted
+from headrace_executor.adapters.postgres import rows
+from headrace_executor.adapters.postgres.row_limits import counted
 from headrace_executor.ports import SavedWorkflow
 from headrace_executor.workflows import Workflow, WorkflowWrite, Written
 
@@ -72,14 +73,14 @@ class WorkflowStore:
         row = await self._pool.fetchrow(
             "SELECT revision, blueprint FROM workflows WHERE tenant_id = $1 AND workflow_id = $2",
             tenant_id,
-            _storable(workflow_id),
+            rows.storable(workflow_id),
         )
         return SavedWorkflow(workflow_id, row["revision"], orjson.loads(row["blueprint"])) if row else None
 
     async def put(self, tenant_id: str, write: WorkflowWrite, *, limit: int) -> Written:
         """Make or replace a workflow, if its revision is the expected one."""
-        values = (tenant_id, write.workflow_id, _storable(write.name), write.description, write.blueprint, write.inputs)
-        flows = [_storable(flow) for flow in write.flows]
+        values = (tenant_id, write.workflow_id, rows.storable(write.name), write.description, write.blueprint, write.inputs)
+        flows = [rows.storable(flow) for flow in write.flows]
         expected = write.expected_revision
         if expected:
             row = await self._pool.fetchrow(_CHANGE, *values, flows, expected)
@@ -115,7 +116,7 @@ class WorkflowStore:
 
     async def reach(self, tenant_id: str, workflow_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """For each of the workflows that exist, and each that they lead to: those that it names."""
-        found = await self._pool.fetch(_REACH, tenant_id, [_storable(one) for one in workflow_ids])
+        found = await self._pool.fetch(_REACH, tenant_id, [rows.storable(one) for one in workflow_ids])
         return {row["workflow_id"]: row["flows"] for row in found}
 
     async def ids(self, tenant_id: str) -> Sequence[str]:
@@ -135,8 +136,3 @@ def _workflow(row: asyncpg.Record, blueprint: bytes) -> Workflow:
         updated_at=row["updated_at"],
         blueprint=blueprint,
     )
-
-
-def _storable(text: str) -> str:
-    """Postgres' text holds every character but NUL."""
-    return text.replace("\x00", "\ufffd")

@@ -14,18 +14,18 @@ MAX_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Named:
     """What a request's names stand for."""
 
     names: tuple[str, ...]
-    """Each tool once, in the order of the request, then of what is known."""
+    """Each tool once, in the order of the request; those of a wildcard in the order of `known`."""
     unknown: tuple[str, ...] = ()
     """Names that stand for nothing."""
     faults: tuple[Fault, ...] = ()
     """What is wrong, with a hint; pointers begin with /tools."""
 
 
-def read(names: Sequence[str], known: Collection[str]) -> Wanted:
+def read(names: Sequence[str], known: Collection[str]) -> Named:
     """What `names` stand for among the tools of a tenant, `known`, the built-in ones included."""
     found: dict[str, None] = {}
     unknown, faults = [], []
@@ -35,11 +35,11 @@ def read(names: Sequence[str], known: Collection[str]) -> Wanted:
         if not these:
             unknown.append(name)
             faults.append(_unknown(index, name, known))
-    return Wanted(tuple(found), tuple(unknown), tuple(faults))
+    return Named(tuple(found), tuple(unknown), tuple(faults))
 
 
-def for_a_model(names: Sequence[str], known: Collection[str]) -> Wanted:
-    """The same for the tools that one model is to be given, of which there is a most."""
+def for_a_model(names: Sequence[str], known: Collection[str]) -> Named:
+    """Like `read`, with a fault when these are more tools than one model may be given."""
     wanted = read(names, known)
     if len(wanted.names) <= MAX_TOOLS:
         return wanted

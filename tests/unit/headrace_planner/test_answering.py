@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from headrace_blueprint import references, tools, validation
-from headrace_planner import policy, talks
+from headrace_planner import answering, policy
 from headrace_planner.model import RUNNABLE, Intent, Request, Turn
 
 ASKED = [
@@ -15,8 +15,8 @@ ASKED = [
 NAMES = ["time", "calculator"]
 
 
-def answering(request: Request, names: list[str]) -> Any:
-    made = policy.fitted(talks.blueprint(request, names), request, names)
+def answered(request: Request, names: list[str]) -> Any:
+    made = policy.fitted(answering.blueprint(request, names), request, names)
     assert validation.validate(made, tools=tools.SCHEMAS, kinds=RUNNABLE) == []
     (node,) = (node for node in made["nodes"] if node["kind"] == "compose")
     return node
@@ -25,7 +25,7 @@ def answering(request: Request, names: list[str]) -> Any:
 @pytest.mark.parametrize("names", [[], NAMES], ids=str)
 @pytest.mark.parametrize("request_", ASKED, ids=lambda one: f"{one.intent}-{len(one.history)}-{one.recalled}")
 def test_the_prompt_has_what_there_is_and_nothing_else(request_: Request, names: list[str]) -> None:
-    node = answering(request_, names)
+    node = answered(request_, names)
     read = {str(one).removeprefix("${").removesuffix("}") for one in references.in_text(node["prompt"])}
     expected = {"inputs.message"}
     expected |= {"inputs.history"} if request_.history else set()
@@ -49,10 +49,10 @@ def test_the_prompt_has_what_there_is_and_nothing_else(request_: Request, names:
     ],
 )
 def test_a_question_is_answered_from_what_there_is(recalled: bool, names: list[str], said: str) -> None:
-    prompt = answering(Request("acme", Intent.QA, "Why?", recalled=recalled), names)["prompt"]
+    prompt = answered(Request("acme", Intent.QA, "Why?", recalled=recalled), names)["prompt"]
     assert said in prompt
     assert ("Call a tool" in prompt) == bool(names)
 
 
 def test_a_first_message_is_all_that_a_chat_shows() -> None:
-    assert answering(Request("acme", Intent.CHAT, "Why?"), [])["prompt"] == "${inputs.message}"
+    assert answered(Request("acme", Intent.CHAT, "Why?"), [])["prompt"] == "${inputs.message}"

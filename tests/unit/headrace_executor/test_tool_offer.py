@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from headrace_blueprint.model import MAX_TOOLS
 from headrace_blueprint.tools import TOOLS
-from headrace_executor.engine import offered, wanted
+from headrace_executor.engine import tool_names, tool_offer
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_tools.model import ToolEntry
@@ -31,7 +31,7 @@ MANY = {entry.tool.name: entry for entry in (tool(f"crm.tool{at}") for at in ran
     ],
 )
 def test_names_stand_for_tools_each_once_in_the_requests_order(names: Sequence[str], meant: Sequence[str]) -> None:
-    found = wanted.read(names, KNOWN)
+    found = tool_names.read(names, KNOWN)
     assert found.names == tuple(meant)
     assert not found.unknown
     assert not found.faults
@@ -49,7 +49,7 @@ def test_names_stand_for_tools_each_once_in_the_requests_order(names: Sequence[s
     ],
 )
 def test_a_name_that_stands_for_nothing_has_its_place_and_the_nearest(name: str, message: str, hint: str) -> None:
-    found = wanted.read(["time", name], KNOWN)
+    found = tool_names.read(["time", name], KNOWN)
     (fault,) = found.faults
     assert (found.names, found.unknown) == (("time",), (name,))
     assert (fault.pointer, fault.message) == ("/tools/1", message)
@@ -58,10 +58,10 @@ def test_a_name_that_stands_for_nothing_has_its_place_and_the_nearest(name: str,
 
 def test_one_model_is_given_so_many_and_no_more() -> None:
     known = [f"t{at}" for at in range(MAX_TOOLS + 1)]
-    assert not wanted.for_a_model(known[1:], known).faults
-    (fault,) = wanted.for_a_model(["*"], known).faults
+    assert not tool_names.for_a_model(known[1:], known).faults
+    (fault,) = tool_names.for_a_model(["*"], known).faults
     assert (fault.pointer, fault.message) == ("/tools", "these are 33 tools, and a model is given at most 32")
-    assert not wanted.read(["*"], known).faults
+    assert not tool_names.read(["*"], known).faults
 
 
 _NAMES = st.lists(st.sampled_from([*KNOWN, "*", "school.*", "gone", "gone.*", "", ".*", "**"]), max_size=8)
@@ -69,7 +69,7 @@ _NAMES = st.lists(st.sampled_from([*KNOWN, "*", "school.*", "gone", "gone.*", ""
 
 @given(_NAMES)
 def test_every_name_is_a_tool_or_a_fault(names: list[str]) -> None:
-    found = wanted.read(names, KNOWN)
+    found = tool_names.read(names, KNOWN)
     assert set(found.names) <= set(KNOWN)
     assert len(set(found.names)) == len(found.names)
     assert len(found.faults) == len(found.unknown) == sum(name in ("gone", "gone.*", "", ".*", "**") for name in names)
@@ -77,8 +77,8 @@ def test_every_name_is_a_tool_or_a_fault(names: list[str]) -> None:
 
 @pytest.mark.parametrize("intent", ["chat", "qa"])
 def test_a_conversations_model_gets_what_is_named_and_nothing_without_names(intent: str) -> None:
-    assert offered.offered(intent, ENTRIES, ()) == offered.Offer()
-    offer = offered.offered(intent, ENTRIES, ["calculator", "school.*"])
+    assert tool_offer.offered(intent, ENTRIES, ()) == tool_offer.Offer()
+    offer = tool_offer.offered(intent, ENTRIES, ["calculator", "school.*"])
     assert offer.names == ("calculator", "school.grades", "school.pupils")
     assert [one.name for one in offer.tools] == ["school.grades", "school.pupils"]
 
@@ -94,33 +94,33 @@ def test_a_conversation_that_names_what_its_model_cannot_have_fails(
     known: dict[str, ToolEntry], names: Sequence[str], says: str
 ) -> None:
     with pytest.raises(RunFailed) as caught:
-        offered.offered("chat", known, names)
+        tool_offer.offered("chat", known, names)
     assert caught.value.failure.code is FailureCode.INVALID_BLUEPRINT
     assert says in caught.value.failure.message
 
 
 def test_a_build_without_names_or_with_all_is_offered_every_tool() -> None:
     for names in ((), ["*"], ["time", "*"]):
-        offer = offered.offered("build", ENTRIES, names)
+        offer = tool_offer.offered("build", ENTRIES, names)
         assert (offer.names, [one.name for one in offer.tools]) == ((), list(ENTRIES))
 
 
 def test_a_build_is_told_of_unknown_names_too_so_that_they_restrict_it() -> None:
-    offer = offered.offered("build", ENTRIES, ["school.*", "telescope"])
+    offer = tool_offer.offered("build", ENTRIES, ["school.*", "telescope"])
     assert list(offer.names) == ["school.grades", "school.pupils", "telescope"]
     assert [one.name for one in offer.tools] == ["school.grades", "school.pupils"]
 
 
 def test_of_more_tools_than_the_planner_takes_those_are_named_that_it_is_told_of() -> None:
-    many = {f"crm.tool{at}": tool(f"crm.tool{at}") for at in range(offered.MAX_TOOLS + 5)}
-    offer = offered.offered("build", many, ["crm.*", "time"])
-    assert len(offer.tools) == offered.MAX_TOOLS
+    many = {f"crm.tool{at}": tool(f"crm.tool{at}") for at in range(tool_offer.MAX_TOOLS + 5)}
+    offer = tool_offer.offered("build", many, ["crm.*", "time"])
+    assert len(offer.tools) == tool_offer.MAX_TOOLS
     assert list(offer.names) == [*(one.name for one in offer.tools), "time"]
     assert offer.warnings
 
 
 def test_a_quiz_calls_none_and_says_so() -> None:
-    assert offered.offered("quiz", ENTRIES, ()) == offered.Offer()
-    offer = offered.offered("quiz", ENTRIES, ["time"])
+    assert tool_offer.offered("quiz", ENTRIES, ()) == tool_offer.Offer()
+    offer = tool_offer.offered("quiz", ENTRIES, ["time"])
     assert (offer.names, offer.tools) == ((), ())
     assert "a quiz calls no tools" in offer.warnings[0]

@@ -7,7 +7,7 @@ import pytest
 from headrace_blueprint import references, tools, validation
 from headrace_blueprint.tools import Tool
 from headrace_llm.registry import ModelEntry, Registry
-from headrace_planner import draft_schema, library, reading
+from headrace_planner import draft_schema, library, parsing
 from headrace_planner.adapters.model_drafter import ModelDrafter
 from headrace_planner.draft_schema import Language
 from headrace_planner.drafting import Limits
@@ -188,7 +188,7 @@ async def test_what_is_never_repaired_gives_the_template_and_says_why(answer: st
 
 def test_references_that_are_clear_to_nobody_stay_as_they_are() -> None:
     kept = "A price of $5, {{name}}, ${nodes.pupils.result}, $${nodes.text.output}, ${other.x}, {braces}"
-    draft = reading.draft({"name": "x", "nodes": [data(), node(prompt=kept)]})
+    draft = parsing.draft({"name": "x", "nodes": [data(), node(prompt=kept)]})
     assert draft["nodes"][1]["prompt"] == kept
 
 
@@ -196,7 +196,7 @@ def test_references_that_are_clear_to_nobody_stay_as_they_are() -> None:
     "text", ["{" * 5_000, "[{" * 3_000 + "}]" * 3_000, '{"a": &a [1], "b": [*a, *a]}', "{[}]", '{"a": {1: 2}}']
 )
 def test_hostile_answers_are_read_as_nothing_or_as_plain_json(text: str) -> None:
-    document, faults = reading.document(text)
+    document, faults = parsing.document(text)
     assert document is None or orjson.dumps(document)
     assert bool(faults) == (document is None)
 
@@ -223,25 +223,25 @@ JSON = st.recursive(
 
 @given(JSON | st.dictionaries(st.sampled_from(["nodes", "name"]), JSON), st.sampled_from(list(Language)))
 def test_whatever_a_draft_is_it_is_read_and_has_faults_or_fits(value: Any, language: Language) -> None:
-    meant = reading.draft(value) if isinstance(value, dict) else value
+    meant = parsing.draft(value) if isinstance(value, dict) else value
     if not draft_schema.faults(meant, language, KNOWN):
-        assert reading.draft(meant) == meant
+        assert parsing.draft(meant) == meant
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_words_around_a_plan_change_nothing(before: str, after: str) -> None:
     if not set('{}[]"') & set(before + after):
-        assert reading.document(before + GOOD + after) == (orjson.loads(GOOD), ())
+        assert parsing.document(before + GOOD + after) == (orjson.loads(GOOD), ())
 
 
 @given(st.integers(1, len(GOOD) - 1))
 def test_a_plan_that_is_cut_off_is_never_read_as_a_whole_one(at: int) -> None:
-    assert reading.document(GOOD[:at]) == (None, (reading.CUT_OFF,))
+    assert parsing.document(GOOD[:at]) == (None, (parsing.CUT_OFF,))
 
 
 @given(st.text(alphabet="ab{}.$ nodesoutput[0]", max_size=60))
 def test_a_text_is_read_the_same_the_second_time(text: str) -> None:
     value = {"name": "x", "nodes": [node(id="a"), node(id="b", prompt=text)]}
-    once = reading.draft(value)
-    assert reading.draft(once) == once
+    once = parsing.draft(value)
+    assert parsing.draft(once) == once
     assert list(references.strings(once))

@@ -1,4 +1,4 @@
-"""The tools that a plan, or the model of a conversation, may call, as the planner is told of them. Pure."""
+"""The tools that the planner is offered, for a plan or for the model of a conversation. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,13 @@ import orjson
 from headrace_blueprint.tools import TOOLS, Tool
 from headrace_tools.model import ToolEntry
 
-from headrace_executor.engine import wanted
-from headrace_executor.engine.requests import refused
+from headrace_executor.engine import tool_names
+from headrace_executor.engine.requests import CONVERSATIONAL, refused
 
-TALKS = frozenset({"chat", "qa"})
-"""Intents whose model answers the message itself, with the tools that the request names and no other."""
 MAX_TOOLS = 200
 """Tools beside the built-in ones that the planner is told of."""
 MAX_BYTES = 1024 * 1024
-"""Of their schemas and descriptions together: gRPC takes four times as much."""
+"""Most bytes of their schemas and descriptions together; gRPC takes four times as much."""
 
 _NO_QUIZ = "a quiz calls no tools: those that the request names were left out"
 
@@ -25,7 +23,7 @@ class Offer:
     """What the planner is told."""
 
     names: Sequence[str] = ()
-    """What the plan is restricted to, or given; empty means every tool to a build, and none to a conversation."""
+    """The tools that may be called. Empty means every tool for a build, and none for a conversation."""
     tools: Sequence[Tool] = ()
     """Those of them that are not built in."""
     warnings: Sequence[str] = ()
@@ -37,20 +35,20 @@ def offered(intent: str, known: Mapping[str, ToolEntry], names: Sequence[str]) -
     Raises `RunFailed` when a conversation names tools that its model cannot be given. A build goes on without them, with
     the planner's warnings.
     """
-    if intent in TALKS:
+    if intent in CONVERSATIONAL:
         return _given(known, names)
     if intent != "build":
         return Offer(warnings=(_NO_QUIZ,) if names else ())
-    if not names or wanted.ALL in names:
+    if not names or tool_names.ALL in names:
         return Offer((), *_shown([entry.tool for entry in known.values()]))
-    meant = wanted.read(names, [*known, *TOOLS])
+    meant = tool_names.read(names, [*known, *TOOLS])
     tools, warnings = _shown([known[name].tool for name in meant.names if name in known])
     left = {tool.name for tool in tools} | TOOLS.keys()
     return Offer([*(name for name in meant.names if name in left), *meant.unknown], tools, warnings)
 
 
 def _given(known: Mapping[str, ToolEntry], names: Sequence[str]) -> Offer:
-    meant = wanted.for_a_model(names, [*known, *TOOLS])
+    meant = tool_names.for_a_model(names, [*known, *TOOLS])
     if meant.faults:
         raise refused("The request names tools that cannot be given to its model", meant.faults)
     tools, warnings = _shown([known[name].tool for name in meant.names if name in known])
@@ -58,7 +56,7 @@ def _given(known: Mapping[str, ToolEntry], names: Sequence[str]) -> Offer:
 
 
 def _shown(tools: Sequence[Tool]) -> tuple[Sequence[Tool], Sequence[str]]:
-    """As many as the planner takes, and a warning when some are left out."""
+    """As many tools as the planner takes, and a warning if some are left out."""
     left, shown = MAX_BYTES, list[Tool]()
     for tool in tools[:MAX_TOOLS]:
         left -= len(tool.name) + len(tool.description.encode()) + len(orjson.dumps(tool.input_schema, default=dict))
