@@ -64,6 +64,14 @@ def validator(schema: Mapping[str, Json], *, own: bool = False) -> Validator:
     return made
 
 
+def require(schema: Mapping[str, Json]) -> None:
+    """Raise `UnusableSchema` unless it is a JSON Schema. Some tenths of a millisecond for each of its values."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise UnusableSchema(f"{error.message} at {error.json_path}") from error
+
+
 def errors(against: Validator, value: Json, *, work: Work, at_most: int) -> Errors:
     """The first errors of a value. Raises `TooMuch`, also after some, and `UnusableSchema`."""
     found = islice(against.iter_errors(value), at_most)

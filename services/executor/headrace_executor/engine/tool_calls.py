@@ -1,7 +1,7 @@
 """Calls of tools, in one place: what a data node says and what a model wishes go the same way.
 
-Built-in tools are run here, all others by the toolbox. Both hold arguments against the tool's schema before anything is
-called; what is left of the attempt and of the run is the call's deadline.
+Built-in tools are run here, all others by the toolbox. Arguments are held against the tool's schema before
+anything is called; what is left of the attempt and of the run is the call's deadline.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from headrace_blueprint import tools
 from headrace_blueprint.shapes import nearest
 from headrace_schemas import counted
-from headrace_tools.arguments import check
+from headrace_tools import arguments as judge
 from headrace_tools.errors import ToolFailed
 from headrace_tools.model import ToolEntry
 
@@ -67,6 +67,13 @@ def find(attempt: Attempt, name: str) -> ToolEntry:
     return entry
 
 
+async def check(entry: ToolEntry, arguments: Arguments) -> None:
+    """Hold a built-in tool's arguments against its schema; the toolbox does so for its own. Raises `ToolFailed`."""
+    validator = _VALIDATORS.get(entry.tool.name)
+    if validator is not None:
+        await judge.check(entry.tool.name, validator, arguments)
+
+
 def failure(name: str, error: ToolFailed) -> RunFailed:
     """What a node fails with when its tool has no result: which tool, why, and what to do."""
     code, what, advice = _FAILURES.get(error.reason, _FAILURES["failed"])
@@ -104,8 +111,8 @@ async def make(
 ) -> Json:
     """A tool's result, within what is left of the attempt and of the run.
 
-    `call_id` is the same whenever the call is made again. Raises `ToolFailed`, also for arguments that are not the tool's,
-    and `RunFailed` for a search that fails.
+    A built-in tool's arguments were checked. `call_id` is the same whenever the call is made again. Raises `ToolFailed`,
+    also for arguments that are not a connector's tool's, and `RunFailed` for a search that fails.
     """
     deadline_s = min(attempt.left_s, at_most_s)
     started = clock.perf_counter()
@@ -129,7 +136,6 @@ async def _calling(attempt: Attempt, entry: ToolEntry, arguments: Arguments, cal
     name = entry.tool.name
     builtin = BUILTIN.get(name)
     if builtin is not None:
-        await check(name, _VALIDATORS[name], arguments)
         return await builtin(attempt, arguments)
     toolbox, tenant = attempt.parts.toolbox, attempt.run.tenant_id
     return await toolbox.call(tenant, name, arguments, deadline_s=deadline_s, call_id=call_id)
