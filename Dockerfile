@@ -75,7 +75,7 @@ COPY services/planner/requirements.lock ./
 RUN --mount=type=cache,target=/var/cache/uv --mount=type=secret,id=index --mount=type=secret,id=ca ./install packages requirements.lock
 COPY libs libs
 COPY services/planner services/planner
-RUN ./install members ./libs/contracts ./libs/runtime ./libs/llm ./libs/blueprint ./services/planner
+RUN ./install members ./libs/contracts ./libs/schemas ./libs/runtime ./libs/llm ./libs/blueprint ./services/planner
 
 FROM runtime AS planner
 LABEL org.opencontainers.image.title=headrace-planner org.opencontainers.image.description="Writes blueprints: built-in, by a model, or from a template"
@@ -90,7 +90,7 @@ COPY services/router/requirements.lock ./
 RUN --mount=type=cache,target=/var/cache/uv --mount=type=secret,id=index --mount=type=secret,id=ca ./install packages requirements.lock
 COPY libs libs
 COPY services/router services/router
-RUN ./install members ./libs/contracts ./libs/runtime ./libs/llm ./services/router
+RUN ./install members ./libs/contracts ./libs/schemas ./libs/runtime ./libs/llm ./services/router
 
 FROM runtime AS router
 LABEL org.opencontainers.image.title=headrace-router org.opencontainers.image.description="Decides what a message wants, asking a model last"
@@ -105,7 +105,7 @@ COPY services/executor/requirements.lock ./
 RUN --mount=type=cache,target=/var/cache/uv --mount=type=secret,id=index --mount=type=secret,id=ca ./install packages requirements.lock
 COPY libs libs
 COPY services/executor services/executor
-RUN ./install members ./libs/contracts ./libs/runtime ./libs/llm ./libs/blueprint ./libs/tools ./libs/postgres ./services/executor
+RUN ./install members ./libs/contracts ./libs/schemas ./libs/runtime ./libs/llm ./libs/blueprint ./libs/tools ./libs/postgres ./services/executor
 
 FROM runtime AS executor
 LABEL org.opencontainers.image.title=headrace-executor org.opencontainers.image.description="Durable runs: queue, leases, the blueprint engine, the event log"
@@ -120,7 +120,7 @@ COPY services/rag/requirements.lock ./
 RUN --mount=type=cache,target=/var/cache/uv --mount=type=secret,id=index --mount=type=secret,id=ca ./install packages requirements.lock
 COPY libs libs
 COPY services/rag services/rag
-RUN ./install members ./libs/contracts ./libs/runtime ./libs/llm ./libs/postgres ./services/rag
+RUN ./install members ./libs/contracts ./libs/schemas ./libs/runtime ./libs/llm ./libs/postgres ./services/rag
 
 FROM runtime AS rag
 LABEL org.opencontainers.image.title=headrace-rag org.opencontainers.image.description="Documents in, cited passages out"

@@ -8,12 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
-  $(foreach p,contracts runtime llm blueprint tools postgres simulator operator,--no-emit-package headrace-$(p))
-MEMBERS := libs/contracts libs/runtime libs/llm libs/blueprint libs/tools libs/postgres libs/simulator services/edge services/router services/planner services/executor services/rag operator cli
+  $(foreach p,contracts schemas runtime llm blueprint tools postgres simulator operator,--no-emit-package headrace-$(p))
+MEMBERS := libs/contracts libs/schemas libs/runtime libs/llm libs/blueprint libs/tools libs/postgres libs/simulator services/edge services/router services/planner services/executor services/rag operator cli
 IMAGES ?= edge router planner executor rag operator simulator
 IMAGE_PARTS := $(foreach s,edge router planner executor rag,services/$(s)) operator libs/simulator
 PROTOS := $(shell find protos/headrace -name '*.proto')
-PACKAGES := libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/tools/headrace_tools libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) operator/headrace_operator cli/headrace_cli
+PACKAGES := libs/schemas/headrace_schemas libs/runtime/headrace_runtime libs/llm/headrace_llm libs/blueprint/headrace_blueprint libs/tools/headrace_tools libs/postgres/headrace_postgres libs/simulator/headrace_simulator $(foreach s,edge router planner executor rag,services/$(s)/headrace_$(s)) operator/headrace_operator cli/headrace_cli
 
 ##@ Use
 .PHONY: help up down school

@@ -94,6 +94,27 @@ async def test_a_reader_is_given_no_more_than_its_bytes_at_once_and_all_in_the_e
     assert [len(page) for page in pages] == [1, 3, 3, 16, 4]
 
 
+async def test_many_runs_are_read_in_so_many_bytes_together_the_first_of_each_first(pool: Pool) -> None:
+    runs, logs = sorted(ids.new() for _ in range(4)), LogStore(pool)
+    for run_id in runs:
+        for seq in range(1, 6):
+            await pool.execute(
+                "INSERT INTO events (run_id, first_seq, last_seq, final, data) VALUES ($1, $2, $2, $3, $4)",
+                run_id,
+                seq,
+                seq == 5,
+                b"x" * 100_000,
+            )
+    after, pages = dict.fromkeys(runs, 0), list[list[tuple[str, int]]]()
+    while found := await logs.read_many(after, limit=3, max_bytes=550_000):
+        pages.append([(chunk.run_id, chunk.last_seq) for chunk in found])
+        after |= {chunk.run_id: chunk.last_seq for chunk in found}
+    assert pages[0] == [(runs[0], 1), (runs[0], 2), (runs[1], 1), (runs[1], 2), (runs[2], 1), (runs[3], 1)]
+    assert [len(page) for page in pages] == [6, 6, 6, 2]
+    assert sorted(one for page in pages for one in page) == [(run_id, seq) for run_id in runs for seq in range(1, 6)]
+    assert len(await logs.read_many(dict.fromkeys(runs, 0), limit=3, max_bytes=10_000_000)) == 12
+
+
 async def test_days_past_retention_are_dropped_and_the_default_partition_is_cleared(pool: Pool) -> None:
     store = UpkeepStore(pool)
     await store.partition(TODAY - timedelta(days=20), ahead_days=0, keep_days=30)

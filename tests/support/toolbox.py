@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace_blueprint.tools import Tool
+from headrace_schemas import counted
+from headrace_tools.arguments import check
 from headrace_tools.errors import ToolFailed
 from headrace_tools.model import EntitySource, ToolEntry
 
@@ -31,7 +33,10 @@ class Called:
 
 @dataclass
 class FakeToolbox:
-    """Answers by `does`, a function of the arguments for each tool; an exception among its answers is raised."""
+    """Judges arguments as the real one does, and answers by `does`, a function of the arguments for each tool.
+
+    An exception among its answers is raised.
+    """
 
     entries: Sequence[ToolEntry] = ()
     does: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
@@ -49,6 +54,9 @@ class FakeToolbox:
     async def call(
         self, tenant_id: str, name: str, arguments: Mapping[str, Any], *, deadline_s: float, call_id: str = ""
     ) -> Any:
+        for entry in self.entries:
+            if entry.tool.name == name:
+                await check(name, counted.validator(entry.tool.input_schema), arguments)
         self.calls.append(Called(tenant_id, name, arguments, deadline_s, call_id))
         self.running += 1
         self.most_running = max(self.most_running, self.running)

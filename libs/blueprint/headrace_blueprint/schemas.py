@@ -4,14 +4,11 @@ A user's schema stands alone and is cheap to check with: no `$ref` (which may fe
 (which Python may take for ever to match).
 """
 
-import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-import jsonschema
-from jsonschema.protocols import Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+from headrace_schemas import counted
 
 from headrace_blueprint import metaschema, references
 from headrace_blueprint.faults import Fault, pointer
@@ -22,32 +19,13 @@ Path = tuple[str | int, ...]
 MAX_VALUES = 2000
 """Most values that the schemas of one document have together."""
 MAX_ARGUMENTS = 2000
-"""Most values that the arguments of all tools have together: checking one takes some hundredths of a millisecond."""
+"""Most values that the arguments of all tools have together."""
+MAX_WORK = 30_000
+"""Checks of all tools' arguments together, about two microseconds each. What is left then is checked when it is called."""
 TYPO = 80.0
 """Percent of likeness from which an argument that an open schema does not name is taken for one that it names."""
 MAX_LIST = 200
 """Longest list in a schema."""
-
-
-def _left_to_the_tool(*_: Any) -> Iterator[jsonschema.ValidationError]:
-    """Pass: patterns and uniqueness may take time by the square of the data, or never end."""
-    yield from ()
-
-
-def _additional(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    if "patternProperties" not in schema:
-        yield from jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"](validator, value, instance, schema)
-
-
-_ArgumentValidator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-    jsonschema.Draft202012Validator,
-    {
-        "pattern": _left_to_the_tool,
-        "patternProperties": _left_to_the_tool,
-        "uniqueItems": _left_to_the_tool,
-        "additionalProperties": _additional,
-    },
-)
 
 
 class Schemas:
@@ -101,6 +79,7 @@ class Arguments:
     def __init__(self, tools: Mapping[str, Mapping[str, Any]]) -> None:
         self._tools = tools
         self._left = MAX_ARGUMENTS
+        self._work = counted.Work(MAX_WORK)
 
     def faults(self, tool: str, arguments: Mapping[str, Any], at: Path) -> Iterator[Fault]:
         """What is wrong with a known tool's arguments. What a reference brings in is not known yet and is passed over."""
@@ -111,17 +90,19 @@ class Arguments:
             yield Fault(pointer(at), f"the arguments have more than {MAX_ARGUMENTS} values together", "give fewer")
             return
         schema = dict(self._tools[tool])
-        validator: Validator = _ArgumentValidator(schema, registry=Registry())
+        validator = counted.validator(schema)
         try:
-            for error in validator.iter_errors(arguments):
-                yield from _argument_faults(error, schema, arguments, at)
-            yield from _typos(schema, arguments, at)
-        except (Unresolvable, RecursionError, jsonschema.exceptions.UnknownType, re.error) as error:
-            yield Fault(pointer(at), f"the tool's own schema cannot be used ({type(error).__name__})", "mend the tool")
+            with suppress(counted.TooMuch):
+                for error in counted.errors(validator, arguments, work=self._work, at_most=MAX_ARGUMENTS):
+                    yield from _argument_faults(error, schema, arguments, at)
+        except counted.UnusableSchema as error:
+            yield Fault(pointer(at), f"the tool's own schema cannot be used ({error})", "mend the tool")
+            return
+        yield from _typos(schema, arguments, at)
 
 
 def _argument_faults(
-    error: jsonschema.ValidationError, schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path
+    error: counted.Error, schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path
 ) -> Iterator[Fault]:
     if error.validator == "additionalProperties" and error.instance is arguments:
         yield from _unknown(schema, arguments, at)
@@ -153,9 +134,9 @@ def _typos(schema: Mapping[str, Any], arguments: Mapping[str, Any], at: Path) ->
             yield Fault(pointer((*at, name)), f"there is no argument {name[:64]!r} here", f"did you mean {meant!r}?")
 
 
-def _message(error: jsonschema.ValidationError) -> str:
+def _message(error: counted.Error) -> str:
     return error.message if len(error.message) <= 300 else f"{error.message[:300]}…"
 
 
-def _required_hint(error: jsonschema.ValidationError) -> str:
+def _required_hint(error: counted.Error) -> str:
     return "add it" if error.validator == "required" else ""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 from headrace_runtime import yaml_lines
 from headrace_runtime.settings import Fault
+from headrace_schemas import counted
 
 from headrace_tools import declared, metrics, openapi, schemas, tools_file
 from headrace_tools.adapters import openapi_connector
@@ -205,7 +206,7 @@ class _Opening:
                     self._faults.append(((*place, "tool"), said))
                 elif tools:
                     try:
-                        schemas.check(source.tool, schemas.compiled(tools[tool].tool.input_schema), source.args)
+                        schemas.check(source.tool, counted.validator(tools[tool].tool.input_schema), source.args)
                     except ToolFailed as error:
                         self._faults.append(((*place, "args"), str(error)))
 

@@ -1,22 +1,16 @@
 """The JSON Schemas of tools' arguments: whether one can be used, and whether arguments satisfy it. Pure.
 
 Schemas come from files, specs and servers. References stay within the schema (another document would have to be fetched),
-and none leads back to itself without passing a value (checking would never end). Checking counts its steps. Regular
-expressions of others are left to them: Python may match one for ever, and nothing else runs meanwhile.
+and none leads back to itself without passing a value (checking would never end). Checking is counted.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jsonschema
 import orjson
 from headrace_blueprint import metaschema
-from jsonschema.protocols import Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+from headrace_schemas import counted
 
 from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import (
@@ -40,16 +34,6 @@ _LISTS = ("allOf", "anyOf", "oneOf")
 _SINGLE = ("not", "if", "then", "else")
 _TOO_MANY = MAX_IN_PLACE + 1
 
-Keyword = Callable[[Any, Any, Any, Any], Iterator[jsonschema.ValidationError] | None]
-
-
-class _TooManySteps(Exception):
-    """Checking takes more steps than it was given."""
-
-
-_steps_left: ContextVar[list[int]] = ContextVar("steps_left")
-"""What is left of the check that is under way."""
-
 
 def fault(schema: Json) -> str | None:
     """Why a schema cannot be that of a tool's arguments, or None."""
@@ -69,88 +53,34 @@ def fault(schema: Json) -> str | None:
     return _reference_fault(schema)
 
 
-def compiled(schema: Mapping[str, Any], *, own: bool = False) -> Validator:
-    """A validator of a schema without `fault`. It fetches nothing; regular expressions count if they are our `own`."""
-    cls = _Own if own else _Foreign
-    validator: Validator = cls(dict(schema), registry=Registry())
-    return validator
-
-
-def check(name: str, validator: Validator, arguments: Mapping[str, Json]) -> None:
+def check(name: str, validator: counted.Validator, arguments: Mapping[str, Json]) -> None:
     """Raise `ToolFailed` when arguments are not those of the tool `name`, or take `MAX_CHECK_STEPS` to find out."""
     if not _checked(name, validator, arguments, MAX_CHECK_STEPS):
         said = f"the arguments of {name} take more than {MAX_CHECK_STEPS} steps to check; pass fewer values"
         raise ToolFailed(said, reason="invalid")
 
 
-def checked_at_once(name: str, validator: Validator, arguments: Mapping[str, Json]) -> bool:
+def checked_at_once(name: str, validator: counted.Validator, arguments: Mapping[str, Json]) -> bool:
     """Like `check`, but False, and no more is known, when it takes more than `CHECK_STEPS_AT_ONCE`."""
     return _checked(name, validator, arguments, CHECK_STEPS_AT_ONCE)
 
 
-def _checked(name: str, validator: Validator, arguments: Mapping[str, Json], steps: int) -> bool:
-    token = _steps_left.set([steps])
+def _checked(name: str, validator: counted.Validator, arguments: Mapping[str, Json], steps: int) -> bool:
     try:
         if len(orjson.dumps(arguments)) > MAX_ARGUMENTS_BYTES:
             raise ToolFailed(f"the arguments of {name} are larger than {MAX_ARGUMENTS_BYTES} bytes", reason="invalid")
-        found = islice(validator.iter_errors(arguments), MAX_FAULTS)
+        found = counted.errors(validator, arguments, work=counted.Work(steps), at_most=MAX_FAULTS)
         wrong = sorted(found, key=lambda one: list(map(str, one.absolute_path)))
-    except _TooManySteps:
+    except counted.TooMuch:
         return False
-    except (orjson.JSONEncodeError, RecursionError) as error:
+    except orjson.JSONEncodeError as error:
         raise ToolFailed(f"the arguments of {name} are no JSON, or nested too deeply", reason="invalid") from error
-    except Unresolvable as error:
-        raise ToolFailed(f"the schema of {name}'s arguments has a $ref that leads nowhere", reason="failed") from error
-    finally:
-        _steps_left.reset(token)
+    except counted.UnusableSchema as error:
+        raise ToolFailed(f"the schema of {name}'s arguments cannot be used: {error}", reason="failed") from error
     if wrong:
         said = "; ".join(f"{one.json_path}: {one.message[:200]}" for one in wrong[:SHOWN_FAULTS])
         raise ToolFailed(f"the arguments are not those of {name}: {said}", reason="invalid")
     return True
-
-
-def _counted(keyword: Keyword) -> Keyword:
-    """A keyword that counts the values that it may look at."""
-
-    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError] | None:
-        left = _steps_left.get()
-        left[0] -= 1 + _size(value) + _size(instance)
-        if left[0] < 0:
-            raise _TooManySteps
-        return keyword(validator, value, instance, schema)
-
-    return counted
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, list | dict) else 0
-
-
-def _unique(_: Any, wanted: Any, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
-    """`uniqueItems` in one pass; the library's compares each with each."""
-    if wanted and isinstance(instance, list):
-        texts = {orjson.dumps(one, option=orjson.OPT_SORT_KEYS) for one in instance}
-        if len(texts) < len(instance):
-            yield jsonschema.ValidationError("has an item twice")
-
-
-def _left_to_the_tool(*_: Any) -> Iterator[jsonschema.ValidationError]:
-    yield from ()
-
-
-def _additional(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    if "patternProperties" not in schema:
-        yield from jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"](validator, value, instance, schema)
-
-
-def _validator(**keywords: Keyword) -> Any:
-    known: dict[str, Keyword] = {**jsonschema.Draft202012Validator.VALIDATORS, "uniqueItems": _unique, **keywords}
-    counted = {name: _counted(one) for name, one in known.items()}
-    return jsonschema.validators.extend(jsonschema.Draft202012Validator, counted)  # type: ignore[no-untyped-call]
-
-
-_Own = _validator()
-_Foreign = _validator(pattern=_left_to_the_tool, patternProperties=_left_to_the_tool, additionalProperties=_additional)
 
 
 def _malformed(schema: dict[str, Any]) -> Iterator[str]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from headrace_runtime import telemetry
 from headrace_runtime.yaml_lines import nearest
-from jsonschema.protocols import Validator
+from headrace_schemas import counted
 from opentelemetry import trace
 
-from headrace_tools import metrics, schemas
+from headrace_tools import metrics
+from headrace_tools.arguments import check
 from headrace_tools.errors import ToolFailed
 from headrace_tools.limits import Limits
 from headrace_tools.model import EntitySource, Json, ToolEntry
@@ -31,16 +32,16 @@ class Served:
     timeout_s: float
     turns: asyncio.Semaphore
     waiting: int = 0
-    validators: dict[str, tuple[ToolEntry, Validator]] = field(default_factory=dict)
+    validators: dict[str, tuple[ToolEntry, counted.Validator]] = field(default_factory=dict)
     """By tool; made anew when the tool is another than before, and gone with it."""
 
-    def validator(self, tool: str, entry: ToolEntry) -> Validator:
+    def validator(self, tool: str, entry: ToolEntry) -> counted.Validator:
         """The validator of a tool's arguments."""
         known = self.validators.get(tool)
         if known is None or known[0] is not entry:
             there = self.connector.tools()
             self.validators = {name: one for name, one in self.validators.items() if name in there}
-            validator = schemas.compiled(entry.tool.input_schema, own=entry.kind == "http")
+            validator = counted.validator(entry.tool.input_schema, own=entry.kind == "http")
             known = self.validators[tool] = (entry, validator)
         return known[1]
 
@@ -109,7 +110,7 @@ class ConnectedTools:
             if not known:
                 raise ToolFailed(f"{served.name} has not been reached yet and has no tools", reason="away")
             raise ToolFailed(f"{served.name} has no tool {tool[:128]!r}{nearest(tool, known)}", reason="invalid")
-        await _check(entry.tool.name, served.validator(tool, entry), arguments)
+        await check(entry.tool.name, served.validator(tool, entry), arguments)
         until = time.monotonic() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
@@ -140,10 +141,3 @@ class ConnectedTools:
             yield
         finally:
             served.turns.release()
-
-
-async def _check(name: str, validator: Validator, arguments: Mapping[str, Json]) -> None:
-    """Hold arguments against their schema, in a thread when that takes long. Raises `ToolFailed`."""
-    if not schemas.checked_at_once(name, validator, arguments):
-        metrics.LONG_CHECKS.inc()
-        await asyncio.to_thread(schemas.check, name, validator, arguments)

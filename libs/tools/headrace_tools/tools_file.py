@@ -8,6 +8,7 @@ import yaml
 from headrace_runtime import yaml_lines
 from headrace_runtime.settings import Fault
 from headrace_runtime.yaml_lines import Path, nearest
+from headrace_schemas import counted
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace_tools import limits, schemas
@@ -199,7 +200,7 @@ class _Reader:
             self._fault((*place, "tool"), f"{connector.name} has no tool {name!r}{nearest(name, connector.tools)}")
             return
         try:
-            schemas.check(entity.tool, schemas.compiled(tool.args, own=True), entity.args)
+            schemas.check(entity.tool, counted.validator(tool.args, own=True), entity.args)
         except ToolFailed as error:
             self._fault((*place, "args"), str(error))
 

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from headrace_edge import metrics
 from headrace_edge.sse import abort
+from headrace_edge.waiting import disconnected
 
 log = structlog.get_logger()
 
@@ -32,15 +33,28 @@ class Download(Response):
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it, and stop asking for more when the client leaves."""
+        sending = asyncio.create_task(self._send(send), name="download")
+        gone = asyncio.create_task(disconnected(receive), name="download-attend")
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            cause = await sending if sending.done() else "reader_gone"
+        finally:
+            sending.cancel()
+            gone.cancel()
+            await asyncio.wait({sending, gone})
+        if cause:
+            metrics.DOWNLOADS_BROKEN.labels(cause).inc()
+        if cause not in ("", "reader_gone"):
+            log.warning("download_broken", cause=cause)
+            await abort(scope, receive)
+
+    async def _send(self, send: Send) -> str:
+        """Send it all; why that broke off, "" when it did not."""
         async with aclosing(self._pieces) as pieces:
             first = await anext(pieces, b"")
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            cause = await self._pass_on(first, pieces, send)
-        if cause:
-            metrics.DOWNLOADS_BROKEN.labels(cause).inc()
-            log.warning("download_broken", cause=cause)
-            await abort(scope, receive)
+            return await self._pass_on(first, pieces, send)
 
     async def _pass_on(self, piece: bytes, pieces: AsyncGenerator[bytes, None], send: Send) -> str:
         """Send all pieces; why that broke off, "" when it did not."""

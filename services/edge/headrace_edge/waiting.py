@@ -51,7 +51,7 @@ class Waiter:
 async def attended(work: Coroutine[Any, Any, Result], receive: Receive, *stops: "asyncio.Future[Any]") -> Result | None:
     """The work's result; None when one of `stops` is done first. Raises ClientGone when nobody waits any more."""
     task = asyncio.create_task(work, name="wait")
-    gone = asyncio.create_task(_disconnected(receive), name="wait-attend")
+    gone = asyncio.create_task(disconnected(receive), name="wait-attend")
     try:
         ends: set[asyncio.Future[Any]] = {task, gone, *stops}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -65,6 +65,7 @@ async def attended(work: Coroutine[Any, Any, Result], receive: Receive, *stops: 
         gone.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         continue

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from headrace_edge.quota.promises import EARLY_S, Book, BookLimits, Claim, Promise
+from headrace_edge.quota.promises import EARLY_S, TAKEN, Book, BookLimits, Claim, Promise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -146,6 +146,32 @@ def test_each_model_has_its_own_capacity() -> None:
     assert other.due < first.due
 
 
+def test_the_earliest_promise_is_told_and_dropped_first_whichever_was_made_first() -> None:
+    book = Book(LIMITS)
+    late = book.promise(Claim("t", "a"), model="m", calls=1, rpm=60, not_before_s=300, now=0)
+    early = book.promise(Claim("t", "b"), model="n", calls=1, rpm=60, not_before_s=0, now=0)
+    assert late is not None
+    assert early is not None
+    assert early.due < late.due
+    assert book.next_s(0) == early.due
+    assert book.expire(early.due + LIMITS.grace_s + 1) == 1
+    assert book.next_s(early.due) == late.due - early.due
+
+
+def test_promises_that_were_kept_take_no_place_until_an_earlier_one_is_dropped() -> None:
+    book = Book(BookLimits())
+    book_one(book, Claim("t", "waits"))
+    for number in range(2000):
+        due = book_one(book, Claim("t", str(number)), rpm=60_000, now=0).due
+        taken = book.consume(Claim("t", str(number)), now=due)
+        assert taken is not None
+        if number % 2:
+            book.restore(taken, now=due)
+            assert book.consume(Claim("t", str(number)), now=due) is taken
+    assert len(book) == 1
+    assert len(book._by_due) <= 2 * len(book) + TAKEN
+
+
 class Books(RuleBasedStateMachine):
     """Any order of promising, consuming, restoring and waiting."""
 
@@ -187,6 +213,13 @@ class Books(RuleBasedStateMachine):
         self.now += seconds
         self.book.expire(self.now)
         self.open = [one for one in self.open if one.open]
+
+    @invariant()
+    def tells_the_first_time(self) -> None:
+        due = [one.due for one in self.open if one.open]
+        said = self.book.next_s(self.now)
+        assert said == (max(0.0, min(due) - self.now) if due else None)
+        assert len(self.book._by_due) <= 2 * len(self.book) + TAKEN
 
     @invariant()
     def is_bounded_and_counts_right(self) -> None:

@@ -1,5 +1,6 @@
 """Data nodes that call a connector's tool: what it is given, how it fails, when it is called again."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import orjson
 import pytest
 from headrace_blueprint import plan
 from headrace_blueprint.model import Blueprint
+from headrace_blueprint.tools import Tool
 from headrace_executor import events
 from headrace_executor.engine.execution import Executed, execute
 from headrace_executor.engine.limits import Limits
@@ -16,6 +18,10 @@ from headrace_executor.engine.nodes.attempt import Parts
 from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode
 from headrace_tools.errors import ToolFailed
+from headrace_tools.limits import Limits as ToolLimits
+from headrace_tools.model import ToolEntry
+from headrace_tools.ports import Toolbox
+from headrace_tools.service import ConnectedTools, Served
 
 from tests.support import agui
 from tests.support.executor_fakes import NOW, FakeCel, FakeJournal, FakeModels, FakeRag, claimed
@@ -38,8 +44,23 @@ def box(*results: Any, schema: Mapping[str, Any] = SCHEMA) -> FakeToolbox:
     return FakeToolbox([tool("school.grades", schema)], {"school.grades": lambda _: left.pop(0)})
 
 
+class School:
+    """A connector of a server that sends its own schemas."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._tools = {"grades": ToolEntry(Tool("school.grades", "Grades.", schema), "mcp", "school")}
+        self.calls = 0
+
+    def tools(self) -> Mapping[str, ToolEntry]:
+        return self._tools
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, deadline_s: float, call_id: str = "") -> Any:
+        self.calls += 1
+        return {}
+
+
 async def run(
-    toolbox: FakeToolbox, *, node: Mapping[str, Any] = NODE, given: Any = 3, slept: Slept | None = None, **changes: Any
+    toolbox: Toolbox, *, node: Mapping[str, Any] = NODE, given: Any = 3, slept: Slept | None = None, **changes: Any
 ) -> tuple[Executed, FakeJournal]:
     journal = FakeJournal(claimed({}, **changes))
     sleep = Slept() if slept is None else slept
@@ -49,7 +70,7 @@ async def run(
     return await execute(journal, compiled, inputs={"id": given}, parts=parts), journal
 
 
-async def fails(toolbox: FakeToolbox, **given: Any) -> RunFailed:
+async def fails(toolbox: Toolbox, **given: Any) -> RunFailed:
     with pytest.raises(RunFailed) as caught:
         await run(toolbox, **given)
     assert "Node 'a'" in caught.value.failure.message
@@ -121,6 +142,35 @@ async def test_arguments_are_held_against_the_schema_that_the_tool_has_at_the_ti
     failed = await fails(box({}, schema={**SCHEMA, "properties": {"id": {"type": "string"}}}))
     assert "$.id: 3 is not of type 'string'" in failed.failure.message
     await run(box({}))
+
+
+ENDLESS = {"type": "object", "properties": {"id": {"pattern": "^(a+)+$"}}, "patternProperties": {"^(i+)+$": {}}}
+UNIQUE = {"type": "object", "properties": {"id": {"type": "array", "uniqueItems": True}}}
+ALTERNATIVES = {"type": "object", "properties": {"id": {"items": {"allOf": [{"anyOf": [{}] * 50}] * 20}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "outcome"),
+    [
+        (ENDLESS, "a" * 60 + "!", ""),
+        (UNIQUE, [{"n": n} for n in range(40_000)], ""),
+        (UNIQUE, [*({"n": n} for n in range(40_000)), {"n": 7}], "has an item twice"),
+        (ALTERNATIVES, [1] * 300_000, "steps to check"),
+    ],
+    ids=["pattern", "unique", "not unique", "alternatives"],
+)
+async def test_a_strangers_schema_and_any_arguments_are_so_much_work(
+    schema: Mapping[str, Any], given: Any, outcome: str
+) -> None:
+    """Each would take minutes, or the age of the world, by the library's own checks."""
+    school = School(schema)
+    served = Served("school", "school", school, 60.0, asyncio.Semaphore(1))
+    toolbox = ConnectedTools({"": {"school": served}}, {}, limits=ToolLimits())
+    if outcome:
+        assert outcome in (await fails(toolbox, given=given)).failure.message
+    else:
+        await run(toolbox, given=given)
+    assert school.calls == (0 if outcome else 1)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import pytest
 from headrace_executor.model import RunState, StepRecord
 from headrace_executor.runs.feeds import Feed, FeedLimits, Hub
 from headrace_executor.runs.records import Chunk, Head
-from headrace_executor.runs.watch import MAX_RESPONSE_BYTES, Tailer, Watchers
+from headrace_executor.runs.watch import MAX_RESPONSE_BYTES, TAIL_BYTES, Tailer, Watchers
 from headrace_runtime import errors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ class Log:
     def __init__(self) -> None:
         self.chunks: dict[str, list[Chunk]] = {}
         self.reads = 0
+        self.largest = 0
+        """Bytes that one `read_many` gave."""
 
     def append(self, run_id: str, count: int, *, size: int = 10, final: bool = False) -> Chunk:
         mine = self.chunks.setdefault(run_id, [])
@@ -42,8 +45,14 @@ class Log:
         await asyncio.sleep(0)
         return [chunk for chunk in self.chunks[run_id] if chunk.last_seq > after][:limit]
 
-    async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
-        return [chunk for run_id, seq in after.items() for chunk in await self.read(run_id, after=seq, limit=limit)]
+    async def read_many(self, after: Mapping[str, int], *, limit: int, max_bytes: int) -> Sequence[Chunk]:
+        read = [await self.read(run_id, after=seq, limit=limit) for run_id, seq in after.items()]
+        given: list[Chunk] = []
+        for chunk in (chunk for place in zip_longest(*read) for chunk in place if chunk is not None):
+            if sum(one.size for one in given) < max_bytes:
+                given.append(chunk)
+        self.largest = max(self.largest, sum(one.size for one in given))
+        return given
 
     async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
         return {}
@@ -102,6 +111,26 @@ async def test_the_tailer_brings_another_executors_events_in_one_read_for_all_ru
         log.append(run_id, 1, final=True)
     tailer.hint(["a", "b", "unknown"])
     assert await asyncio.gather(*watching) == [list(range(1, 44))] * 2
+    following.cancel()
+
+
+async def test_the_tailer_reads_a_large_backlog_of_many_runs_in_bounded_pieces() -> None:
+    log, hub = Log(), Hub(FeedLimits(tail_bytes=2 * TAIL_BYTES))
+    watchers, tailer = Watchers(log, hub, limit=10), Tailer(log, hub, poll_s=60)
+    runs = [f"r{n}" for n in range(6)]
+    for run_id in runs:
+        log.append(run_id, 1)
+    watching = [asyncio.create_task(collect(watchers, run_id, 0)) for run_id in runs]
+    while not all((feed := hub.find(run_id)) is not None and feed.watchers for run_id in runs):
+        await asyncio.sleep(0)
+    for run_id in runs:
+        for _ in range(5):
+            log.append(run_id, 1, size=TAIL_BYTES // 8)
+        log.append(run_id, 1, final=True)
+    following = asyncio.create_task(tailer.run())
+    tailer.hint(runs)
+    assert await asyncio.gather(*watching) == [list(range(1, 8))] * len(runs)
+    assert TAIL_BYTES <= log.largest <= TAIL_BYTES + TAIL_BYTES // 8
     following.cancel()
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from headrace_schemas import counted
 from headrace_tools import schemas
 from headrace_tools.errors import ToolFailed
 from hypothesis import given
@@ -64,7 +65,7 @@ def test_a_schema_that_cannot_be_used_is_refused(schema: Any, said: str) -> None
 
 
 def test_arguments_that_are_not_those_of_the_tool_are_told_one_by_one() -> None:
-    validator = schemas.compiled({**_object(a={"type": "integer"}, b={"enum": [1]}), "required": ["c"]})
+    validator = counted.validator({**_object(a={"type": "integer"}, b={"enum": [1]}), "required": ["c"]})
     with pytest.raises(ToolFailed) as raised:
         schemas.check("x.y", validator, {"a": "1", "b": 2})
     assert raised.value.reason == "invalid"
@@ -75,7 +76,7 @@ def test_arguments_that_are_not_those_of_the_tool_are_told_one_by_one() -> None:
 def test_a_property_may_be_called_like_a_keyword() -> None:
     named = {"$ref": {"type": "string"}, "pattern": {"type": "integer"}, "patternProperties": {}}
     assert schemas.fault(_object(**named)) is None
-    schemas.check("t", schemas.compiled(_object(**named)), {"$ref": "#", "pattern": 1, "patternProperties": 2})
+    schemas.check("t", counted.validator(_object(**named)), {"$ref": "#", "pattern": 1, "patternProperties": 2})
 
 
 def test_a_schema_that_refers_to_itself_in_many_places_is_judged_once_for_all_of_them() -> None:
@@ -89,16 +90,19 @@ def test_expressions_are_ours_to_match_and_others_are_left_to_them() -> None:
     endless = _object(a={"type": "string", "pattern": "^(a+)+$"})
     endless["patternProperties"] = {"^(a+)+$": {"type": "string"}}
     endless["additionalProperties"] = False
-    schemas.check("t", schemas.compiled(endless), {"a": "a" * 60 + "!", "a" * 60 + "!": 1})
-    own = schemas.compiled(_object(a={"pattern": "^a+$"}), own=True)
+    schemas.check("t", counted.validator(endless), {"a": "a" * 60 + "!", "a" * 60 + "!": 1})
+    own = counted.validator(_object(a={"pattern": "^a+$"}), own=True)
     schemas.check("t", own, {"a": "aa"})
     with pytest.raises(ToolFailed, match="does not match"):
         schemas.check("t", own, {"a": "b"})
 
 
-@given(st.lists(st.recursive(st.booleans() | st.integers(-2, 2) | st.text(max_size=1), st.lists, max_leaves=4)))
+plain: st.SearchStrategy[Any] = st.booleans() | st.integers(-2, 2) | st.sampled_from([1.0, 0.5]) | st.text(max_size=1)
+
+
+@given(st.lists(st.recursive(plain, st.lists, max_leaves=4)))
 def test_items_are_unique_as_json_says(items: list[Any]) -> None:
-    validator = schemas.compiled(_object(a={"uniqueItems": True}))
+    validator = counted.validator(_object(a={"uniqueItems": True}))
     if jsonschema.Draft202012Validator({"uniqueItems": True}).is_valid(items):
         schemas.check("t", validator, {"a": items})
     else:
@@ -107,9 +111,9 @@ def test_items_are_unique_as_json_says(items: list[Any]) -> None:
 
 
 def test_checking_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schemas, "MAX_CHECK_STEPS", 20_000)
+    monkeypatch.setattr(schemas, "MAX_CHECK_STEPS", 100_000)
     either = [*[{"type": "string"}] * 100, {"type": "integer"}]
-    validator = schemas.compiled(_object(a={"type": "array", "items": {"anyOf": either}}))
+    validator = counted.validator(_object(a={"type": "array", "items": {"anyOf": either}}))
     assert schemas.checked_at_once("t", validator, {"a": [1]})
     assert not schemas.checked_at_once("t", validator, {"a": [1] * 50})
     schemas.check("t", validator, {"a": [1] * 50})
@@ -119,7 +123,7 @@ def test_checking_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_faults_are_looked_for_until_they_are_many() -> None:
-    validator = schemas.compiled(_object(a={"type": "array", "items": {"type": "integer"}}))
+    validator = counted.validator(_object(a={"type": "array", "items": {"type": "integer"}}))
     with pytest.raises(ToolFailed) as raised:
         schemas.check("t", validator, {"a": ["x"] * 100_000})
     assert str(raised.value).count("is not of type") == schemas.SHOWN_FAULTS
@@ -128,12 +132,12 @@ def test_faults_are_looked_for_until_they_are_many() -> None:
 def test_a_reference_that_its_own_id_leads_astray_is_the_tools_fault() -> None:
     schema = _object(a={"$id": "https://example.com/", "$ref": "#/$defs/p"}) | {"$defs": {"p": PUPIL}}
     assert schemas.fault(schema) is None
-    with pytest.raises(ToolFailed, match="leads nowhere"):
-        schemas.check("t", schemas.compiled(schema), {"a": {}})
+    with pytest.raises(ToolFailed, match="cannot be used"):
+        schemas.check("t", counted.validator(schema), {"a": {}})
 
 
 def test_arguments_have_a_size() -> None:
-    validator = schemas.compiled(_object())
+    validator = counted.validator(_object())
     schemas.check("t", validator, {"a": "x" * 1000})
     with pytest.raises(ToolFailed, match="larger than"):
         schemas.check("t", validator, {"a": "x" * 1_100_000})

@@ -4,12 +4,15 @@ Each refusal takes the next free part of the promised share of the capacity, so 
 can be served in it. A promise is consumed once, by who has its claim, and is dropped when nobody comes.
 """
 
+import heapq
 import math
 from collections import deque
 from dataclasses import dataclass, field
 
 from headrace_edge.quota.calendar import Calendar
 
+TAKEN = 64
+"""Promises that were consumed and are still in the order of times, beside as many as are open; more are swept out."""
 EARLY_S = 1.0
 """Who comes this much too early is served: times are told in whole seconds, rounded up."""
 
@@ -48,6 +51,8 @@ class Promise:
     due: float
     model: str
     open: bool = True
+    ordered: bool = False
+    """Whether it is in its book's order of times."""
 
 
 @dataclass(slots=True)
@@ -56,7 +61,9 @@ class Book:
 
     limits: BookLimits
     _by_claim: dict[Claim, deque[Promise]] = field(default_factory=dict)
-    _by_due: deque[Promise] = field(default_factory=deque)
+    _by_due: list[tuple[float, int, Promise]] = field(default_factory=list)
+    """A heap, the earliest first, with the number of each entry."""
+    _entries: int = 0
     _by_tenant: dict[str, int] = field(default_factory=dict)
     _calendars: dict[str, Calendar] = field(default_factory=dict)
     """By model, what of its time is promised."""
@@ -91,7 +98,6 @@ class Book:
         self._lanes.setdefault(claim.tenant, {})[model] = lane_end
         wait_s = max(1, math.ceil(max(end, lane_end) - now))
         made = Promise(claim, now + wait_s, model)
-        self._by_due.append(made)
         self._note(made)
         return made
 
@@ -113,15 +119,17 @@ class Book:
         """Put a promise back that was consumed for nothing."""
         if not promise.open and now <= promise.due + self.limits.grace_s:
             promise.open = True
-            if promise not in self._by_due:
-                self._by_due.appendleft(promise)
             self._note(promise, first=True)
 
     def expire(self, now: float) -> int:
         """Drop what nobody came for in time. Returns how many those are."""
         dropped = 0
-        while self._by_due and (not self._by_due[0].open or self._by_due[0].due + self.limits.grace_s < now):
-            gone = self._by_due.popleft()
+        while self._by_due:
+            due, _, gone = self._by_due[0]
+            if gone.open and due + self.limits.grace_s >= now:
+                break
+            heapq.heappop(self._by_due)
+            gone.ordered = False
             if gone.open:
                 self._forget(gone)
                 dropped += 1
@@ -130,7 +138,7 @@ class Book:
     def next_s(self, now: float) -> float | None:
         """Seconds until the first open promise is due, 0 when it is; None for none."""
         self.expire(now)
-        return max(0.0, self._by_due[0].due - now) if self._by_due else None
+        return max(0.0, self._by_due[0][0] - now) if self._by_due else None
 
     def _part(self, tenant: str) -> float:
         """The part of the promised share that a tenant may take: as many others share it, and one more may come."""
@@ -138,7 +146,23 @@ class Book:
             return 1.0
         return 1 / (len(self._by_tenant.keys() | {tenant}) + 1)
 
+    def _order(self, promise: Promise) -> None:
+        promise.ordered = True
+        self._entries += 1
+        heapq.heappush(self._by_due, (promise.due, self._entries, promise))
+
+    def _sweep(self) -> None:
+        """Leave the consumed out of the order of times when they are more than the open ones."""
+        if len(self._by_due) <= 2 * self._open + TAKEN:
+            return
+        for _, _, promise in self._by_due:
+            promise.ordered = promise.open
+        self._by_due = [entry for entry in self._by_due if entry[2].open]
+        heapq.heapify(self._by_due)
+
     def _note(self, promise: Promise, *, first: bool = False) -> None:
+        if not promise.ordered:
+            self._order(promise)
         mine = self._by_claim.setdefault(promise.claim, deque())
         mine.appendleft(promise) if first else mine.append(promise)
         tenant = promise.claim.tenant
@@ -157,3 +181,4 @@ class Book:
             del self._by_tenant[tenant]
             self._lanes.pop(tenant, None)
         self._open -= 1
+        self._sweep()

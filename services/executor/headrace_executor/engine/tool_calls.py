@@ -1,23 +1,18 @@
 """Calls of tools, in one place: what a data node says and what a model wishes go the same way.
 
-Built-in tools are run here, all others by the toolbox. Arguments are checked before anything is called; what is left of
-the attempt and of the run is the call's deadline.
+Built-in tools are run here, all others by the toolbox. Arguments are held against the tool's schema before
+anything is called; what is left of the attempt and of the run is the call's deadline.
 """
 
 import asyncio
 import math
-import re
 import time as clock
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
 
-import jsonschema
-import jsonschema.exceptions
-import orjson
-import referencing
-import referencing.exceptions
 from headrace_blueprint import tools
 from headrace_blueprint.shapes import nearest
+from headrace_schemas import counted
+from headrace_tools import arguments as judge
 from headrace_tools.errors import ToolFailed
 from headrace_tools.model import ToolEntry
 
@@ -31,24 +26,7 @@ from headrace_executor.errors import RunFailed
 from headrace_executor.model import FailureCode, Json
 from headrace_executor.ports import Event
 
-MAX_FAULTS = 5
-"""Faults of arguments that one message lists."""
-VALIDATORS = 512
-"""How many tools' schemas a process keeps ready."""
-
 Arguments = Mapping[str, Json]
-
-_UNREADABLE = (
-    jsonschema.exceptions.UnknownType,
-    referencing.exceptions.Unresolvable,
-    re.error,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What checking against a schema that is none ends in: an MCP server's word is taken as it is."""
 
 
 async def _calculator(_: Attempt, arguments: Arguments) -> Json:
@@ -77,6 +55,7 @@ BUILTIN: Mapping[str, Callable[[Attempt, Arguments], Awaitable[Json]]] = {
 """The built-in tools by the names of `headrace_blueprint.tools`."""
 
 _ENTRIES = {name: ToolEntry(tool, "builtin", "", idempotent=True) for name, tool in tools.TOOLS.items()}
+_VALIDATORS = {name: counted.validator(tool.input_schema, own=True) for name, tool in tools.TOOLS.items()}
 
 
 def find(attempt: Attempt, name: str) -> ToolEntry:
@@ -88,22 +67,11 @@ def find(attempt: Attempt, name: str) -> ToolEntry:
     return entry
 
 
-def check(entry: ToolEntry, arguments: Arguments) -> None:
-    """Hold arguments against the tool's JSON Schema. Raises `ToolFailed`."""
-    try:
-        validator = _validator(orjson.dumps(dict(entry.tool.input_schema)))
-        faults = sorted(validator.iter_errors(arguments), key=lambda fault: list(map(str, fault.absolute_path)))
-    except _UNREADABLE as error:
-        raise ToolFailed(f"its arguments' schema cannot be read: {str(error)[:200]}", reason="failed") from error
-    if faults:
-        said = "; ".join(f"{fault.json_path}: {fault.message[:200]}" for fault in faults[:MAX_FAULTS])
-        raise ToolFailed(f"the arguments are not those of the tool: {said}", reason="invalid")
-
-
-@lru_cache(maxsize=VALIDATORS)
-def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
-    # An empty registry: a schema of somebody else's server refers to nothing that would have to be fetched.
-    return jsonschema.Draft202012Validator(orjson.loads(schema), registry=referencing.Registry())
+async def check(entry: ToolEntry, arguments: Arguments) -> None:
+    """Hold a built-in tool's arguments against its schema; the toolbox does so for its own. Raises `ToolFailed`."""
+    validator = _VALIDATORS.get(entry.tool.name)
+    if validator is not None:
+        await judge.check(entry.tool.name, validator, arguments)
 
 
 def failure(name: str, error: ToolFailed) -> RunFailed:
@@ -141,9 +109,10 @@ def told(attempt: Attempt, event_id: str, output: Json, *, step: str = "") -> Ev
 async def make(
     attempt: Attempt, entry: ToolEntry, arguments: Arguments, *, call_id: str, at_most_s: float = math.inf
 ) -> Json:
-    """A tool's result, within what is left of the attempt and of the run, for arguments that were checked.
+    """A tool's result, within what is left of the attempt and of the run.
 
-    `call_id` is the same whenever the call is made again. Raises `ToolFailed`, and `RunFailed` for a search that fails.
+    A built-in tool's arguments were checked. `call_id` is the same whenever the call is made again. Raises `ToolFailed`,
+    also for arguments that are not a connector's tool's, and `RunFailed` for a search that fails.
     """
     deadline_s = min(attempt.left_s, at_most_s)
     started = clock.perf_counter()
@@ -163,12 +132,13 @@ async def make(
     return output
 
 
-def _calling(attempt: Attempt, entry: ToolEntry, arguments: Arguments, call_id: str, deadline_s: float) -> Awaitable[Json]:
-    builtin = BUILTIN.get(entry.tool.name)
+async def _calling(attempt: Attempt, entry: ToolEntry, arguments: Arguments, call_id: str, deadline_s: float) -> Json:
+    name = entry.tool.name
+    builtin = BUILTIN.get(name)
     if builtin is not None:
-        return builtin(attempt, arguments)
+        return await builtin(attempt, arguments)
     toolbox, tenant = attempt.parts.toolbox, attempt.run.tenant_id
-    return toolbox.call(tenant, entry.tool.name, arguments, deadline_s=deadline_s, call_id=call_id)
+    return await toolbox.call(tenant, name, arguments, deadline_s=deadline_s, call_id=call_id)
 
 
 async def _within(deadline_s: float, calling: Awaitable[Json]) -> Json:

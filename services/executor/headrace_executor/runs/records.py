@@ -22,6 +22,11 @@ class Chunk:
         """The number of the last event."""
         return self.first_seq + len(self.events) - 1
 
+    @property
+    def size(self) -> int:
+        """Its bytes as it is stored, what stands between events included."""
+        return sum(map(len, self.events)) + len(self.events) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class StepWrite:

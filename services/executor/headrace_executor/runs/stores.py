@@ -71,8 +71,11 @@ class LogStore(Protocol):
     async def read(self, run_id: str, *, after: int, limit: int) -> Sequence[Chunk]:
         """The next chunks that hold events after a number, at most `limit` and fewer of large ones; none at the end."""
 
-    async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
-        """The next chunks of several runs at once, `limit` for each."""
+    async def read_many(self, after: Mapping[str, int], *, limit: int, max_bytes: int) -> Sequence[Chunk]:
+        """The next chunks of several runs at once, `limit` for each.
+
+        The chunk that reaches `max_bytes` of all together is the last; each run's first comes before any run's second.
+        """
 
     async def steps(self, run_id: str) -> Mapping[str, StepRecord]:
         """The run's finished steps."""

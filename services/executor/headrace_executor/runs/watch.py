@@ -5,6 +5,7 @@ executors own are kept up to date by one tailer for all of them.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import structlog
@@ -22,6 +23,8 @@ PAGE = 16
 """Chunks of one run that one query reads."""
 TAIL_BATCH = 500
 """Runs in one query of the tailer."""
+TAIL_BYTES = 4 * 1024 * 1024
+"""Events that one query of the tailer brings; the chunk that reaches this is its last."""
 
 Numbered = tuple[int, bytes]
 log = structlog.get_logger()
@@ -66,12 +69,13 @@ class Tailer:
         known = {feed.run_id: feed for feed in feeds}
         while known:
             metrics.TAIL_READS.inc()
-            chunks = await self._logs.read_many({run_id: feed.last_seq for run_id, feed in known.items()}, limit=PAGE)
-            read: dict[str, int] = {}
+            after = {run_id: feed.last_seq for run_id, feed in known.items()}
+            chunks = await self._logs.read_many(after, limit=PAGE, max_bytes=TAIL_BYTES)
             for chunk in chunks:
                 known[chunk.run_id].add(chunk)
-                read[chunk.run_id] = read.get(chunk.run_id, 0) + 1
-            known = {run_id: known[run_id] for run_id, count in read.items() if count == PAGE}
+            if sum(chunk.size for chunk in chunks) < TAIL_BYTES:  # else any of them may have more
+                read = Counter(chunk.run_id for chunk in chunks)
+                known = {run_id: known[run_id] for run_id, count in read.items() if count == PAGE}
 
 
 class Watchers:

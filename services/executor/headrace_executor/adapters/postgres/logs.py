@@ -20,13 +20,16 @@ SELECT run_id::text, first_seq, final, data FROM (
     FROM (SELECT * FROM events WHERE run_id = $1 AND last_seq > $2 ORDER BY last_seq LIMIT $3) next
 ) e WHERE before < {READ_BYTES} ORDER BY last_seq
 """
+# Each run's next chunk comes before any run's second one. The length of a large value is known without reading it.
 _READ_MANY = """
-SELECT w.run_id::text, e.first_seq, e.final, e.data
-FROM unnest($1::uuid[], $2::bigint[]) AS w(run_id, after)
-CROSS JOIN LATERAL (
-    SELECT first_seq, last_seq, final, data FROM events
-    WHERE events.run_id = w.run_id AND last_seq > w.after ORDER BY last_seq LIMIT $3
-) e ORDER BY w.run_id, e.last_seq
+SELECT run_id::text, first_seq, final, data FROM (
+    SELECT *, sum(octet_length(data)) OVER (ORDER BY place, run_id) - octet_length(data) AS before
+    FROM unnest($1::uuid[], $2::bigint[]) AS w(run_id, after)
+    CROSS JOIN LATERAL (
+        SELECT first_seq, last_seq, final, data, row_number() OVER (ORDER BY last_seq) AS place FROM events
+        WHERE events.run_id = w.run_id AND last_seq > w.after ORDER BY last_seq LIMIT $3
+    ) next
+) e WHERE before < $4 ORDER BY run_id, last_seq
 """
 # An output that fills its row may have parts; only then are they looked for.
 _STEPS = f"""
@@ -57,9 +60,9 @@ class LogStore:
         """The next chunks that hold events after a number, fewer of large ones; the first may begin before it."""
         return [_chunk(row) for row in await self._pool.fetch(_READ, run_id, after, limit)]
 
-    async def read_many(self, after: Mapping[str, int], *, limit: int) -> Sequence[Chunk]:
-        """The next chunks of several runs at once, `limit` for each."""
-        found = await self._pool.fetch(_READ_MANY, list(after), list(after.values()), limit)
+    async def read_many(self, after: Mapping[str, int], *, limit: int, max_bytes: int) -> Sequence[Chunk]:
+        """The next chunks of several runs at once, see `stores.LogStore`."""
+        found = await self._pool.fetch(_READ_MANY, list(after), list(after.values()), limit, max_bytes)
         return [_chunk(row) for row in found]
 
     async def steps(self, run_id: str) -> Mapping[str, StepRecord]:

@@ -215,7 +215,7 @@ class _Loop:
             known = ", ".join(self.functions)
             raise ToolFailed(f"there is no function {call.name[: wishes.MAX_NAME]!r}; there are {known}", reason="invalid")
         arguments = wishes.arguments(call.arguments)
-        tool_calls.check(entry, arguments)
+        await tool_calls.check(entry, arguments)
         if entry.tool.name == "search":
             arguments = {**self._workspace(), **arguments}
         at_most_s = self.attempt.parts.limits.node_timeout_s["data"]

@@ -16,7 +16,7 @@ async def run(attempt: Attempt, node: Data) -> Result:
     announced = False
     try:
         entry = tool_calls.find(attempt, node.tool)
-        tool_calls.check(entry, arguments)
+        await tool_calls.check(entry, arguments)
         tool_calls.announce(attempt, event_id, node.tool, orjson.dumps(arguments).decode())
         announced = True
         call_id = f"{attempt.run.run_id}:{attempt.step}"
