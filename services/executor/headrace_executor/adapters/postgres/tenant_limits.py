@@ -8,7 +8,7 @@ from headrace_postgres.pool import Connection, Pool
 
 
 @asynccontextmanager
-async def counted(pool: Pool, rows: Literal["pages", "workflows"], tenant_id: str) -> AsyncIterator[Connection]:
+async def counted(pool: Pool, rows: Literal["pages", "sessions", "workflows"], tenant_id: str) -> AsyncIterator[Connection]:
     """A transaction that is alone in adding to these rows of the tenant; a statement in it sees all that were added before.
 
     It waits for such a transaction of the same tenant, and for no other. What is locked is a name and no row, so that
