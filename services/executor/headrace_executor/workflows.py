@@ -125,11 +125,11 @@ class SavedWorkflows:
         raise _changed(workflow_id, expected_revision)
 
     async def _saved(self, tenant_id: str, write: WorkflowWrite) -> Workflow | None:
-        """What the same write has saved whose answer was lost: the next revision holds just that."""
+        """What the same write has saved whose answer was lost: the next revision holds just that, and changed the workflow."""
         if not write.expected_revision:
             return None
         found = await self._store.find(tenant_id, write.workflow_id)
-        if found is None or found.revision != write.expected_revision + 1:
+        if found is None or found.revision != write.expected_revision + 1 or found.updated_at == found.created_at:
             return None
         same = (found.blueprint, found.description) == (write.blueprint, write.description)
         return found if same else None
