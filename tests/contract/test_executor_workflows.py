@@ -81,6 +81,19 @@ async def test_a_workflow_lives_and_its_revisions_count(one: Executor) -> None:
     assert (await put(one, expected_revision=0)).workflow.revision == 3
 
 
+async def test_a_write_whose_answer_was_lost_may_be_sent_again(one: Executor) -> None:
+    changed = {**PLAN, "name": "Renamed"}
+    await put(one)
+    first, again = [await put(one, plan=changed, description="d", expected_revision=1) for _ in range(2)]
+    assert first == again
+    for plan, description in ((PLAN, "d"), (changed, "other")):
+        error = await refused(put(one, plan=plan, description=description, expected_revision=1))
+        assert error.reason == "WORKFLOW_CHANGED"
+    await put(one, plan=changed, description="d", expected_revision=2)
+    error = await refused(put(one, plan=changed, description="d", expected_revision=1))
+    assert error.reason == "WORKFLOW_CHANGED"
+
+
 @pytest.mark.parametrize(
     ("expected", "kind", "reason"),
     [

@@ -132,7 +132,9 @@ def endpoints(
     return (
         serve.Endpoint(f"{PACKAGE}.ExecutorService", executor, pb_grpc.add_ExecutorServiceServicer_to_server),
         serve.Endpoint(
-            f"{PACKAGE}.SessionService", SessionServicer(durable.sessions), pb_grpc.add_SessionServiceServicer_to_server
+            f"{PACKAGE}.SessionService",
+            SessionServicer(durable.sessions, max_per_tenant=settings.max_sessions_per_tenant),
+            pb_grpc.add_SessionServiceServicer_to_server,
         ),
         serve.Endpoint(
             f"{PACKAGE}.CatalogService",

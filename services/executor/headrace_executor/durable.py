@@ -47,6 +47,7 @@ from headrace_executor.runs.flush import Flusher
 from headrace_executor.runs.journal import BufferLimits
 from headrace_executor.runs.lease import Lease
 from headrace_executor.runs.queue_view import QueueView
+from headrace_executor.runs.session_counts import SessionCounts
 from headrace_executor.runs.submit import Submitter
 from headrace_executor.runs.upkeep import Upkeep, UpkeepLimits
 from headrace_executor.runs.watch import Tailer, Watchers
@@ -263,6 +264,7 @@ class _Parts:
             owner=self.lease,
             limits=QueueLimits(self._settings.max_queued, self._settings.max_queued_per_tenant),
             fleet=self.queue,
+            sessions=SessionCounts(limit=self._settings.max_sessions_per_tenant),
             deadline_s=self._settings.run_deadline_s,
         )
         tasks.start(submitter.run(), name="submissions")
@@ -275,7 +277,6 @@ class _Parts:
             cancel_local=worker.cancel,
             models=tuple(self._models.registry.models),
             resolver=Resolver(self._workflows, self._pages, self._validator),
-            sessions=self.sessions,
             budgets=self._budgets,
         )
 
@@ -291,6 +292,8 @@ class _Parts:
                 log_retention_days=settings.log_retention_days,
                 run_retention_days=settings.run_retention_days,
                 usage_retention_days=settings.usage_retention_days,
+                session_retention_days=settings.session_retention_days,
+                max_messages_per_session=settings.max_messages_per_session,
             ),
         )
 

@@ -108,6 +108,9 @@ class MemoryStore(Protocol):
     async def has_session(self, tenant_id: str, session_id: str) -> bool:
         """Whether the tenant has such a session."""
 
+    async def use_session(self, tenant_id: str, session_id: str) -> bool:
+        """Note that a session is used, and say whether the tenant has such a one."""
+
     async def put(
         self, tenant_id: str, session_id: str, write: MemoryWrite, vectors: Vectors | None, *, limit: int
     ) -> Written:
@@ -157,7 +160,8 @@ class Memories:
 
         Raises Aborted (MEMORY_CHANGED), AlreadyExists, ResourceExhausted (TOO_MANY_MEMORIES).
         """
-        await self._require(tenant_id, session_id)
+        if not await self._store.use_session(tenant_id, session_id):
+            raise session_not_found()
         vectors = await self._vector(write.text)
         written = await self._store.put(tenant_id, session_id, write, vectors, limit=self._max_per_session)
         if written.memory is not None:

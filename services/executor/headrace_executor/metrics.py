@@ -43,6 +43,11 @@ PAGE_VERSIONS = Counter(
     "Versions of pages that runs saved: stored, again (there already), moved (another is current), refused, fenced.",
     ["result"],
 )
+SESSIONS = Gauge("headrace_executor_sessions", "Sessions in the store, of all tenants; every executor tells the same.")
+SESSIONS_OF_LARGEST_TENANT = Gauge(
+    "headrace_executor_sessions_of_largest_tenant",
+    "Sessions of the tenant that has most; max_sessions_per_tenant are allowed.",
+)
 PAGES = Gauge("headrace_executor_pages", "Pages in the store, of all tenants; every executor tells the same.")
 PAGES_OF_LARGEST_TENANT = Gauge(
     "headrace_executor_pages_of_largest_tenant", "Pages of the tenant that has most; max_pages_per_tenant are allowed."

@@ -14,7 +14,7 @@ from headrace_executor.resolution import Resolved, Resolver
 from headrace_executor.runs import bodies, ids
 from headrace_executor.runs.journal import cancelled_event
 from headrace_executor.runs.records import Chunk, RunFilter, Submission
-from headrace_executor.runs.stores import Hints, LogStore, RunStore, SessionStore
+from headrace_executor.runs.stores import Hints, LogStore, RunStore
 from headrace_executor.runs.submit import Submitter
 from headrace_executor.runs.watch import Watchers
 from headrace_executor.usage import Budgets
@@ -52,7 +52,6 @@ class Runs:
         cancel_local: Callable[[Sequence[str]], None],
         models: Sequence[str],
         resolver: Resolver,
-        sessions: SessionStore,
         budgets: Budgets | None = None,
     ) -> None:
         self._runs = runs
@@ -63,7 +62,6 @@ class Runs:
         self._cancel_local = cancel_local
         self._models = models
         self._resolver = resolver
-        self._sessions = sessions
         self._budgets = budgets
 
     async def submit(self, request: SubmitRequest) -> tuple[Run, bool]:
@@ -74,8 +72,7 @@ class Runs:
         checked = bodies.check(request.kind, request.body, models=self._models)
         resolved, refusal = await self._resolved(request, checked.body)
         title = checked.title or resolved.title
-        session_id = await self._session(request, title)
-        run_id = ids.new()
+        session_id, run_id = _session(request), ids.new()
         submission = Submission(
             run_id=run_id,
             tenant_id=request.tenant_id,
@@ -90,6 +87,7 @@ class Runs:
             message=checked.message,
             traceparent=request.traceparent,
             started=orjson.dumps(events.run_started(session_id, run_id)),
+            thread_id=request.thread_id if not request.session_id else "",
         )
         refusal = refusal or await self._refusal(request.tenant_id)
         accepted = await self._submitter.submit(submission, refusal=refusal)
@@ -98,7 +96,7 @@ class Runs:
         run = Run(
             run_id=run_id,
             tenant_id=request.tenant_id,
-            session_id=session_id,
+            session_id=accepted.session_id,
             kind=request.kind,
             state=RunState.RUNNING if accepted.claimed else RunState.QUEUED,
             priority=submission.priority,
@@ -120,17 +118,6 @@ class Runs:
             if not request.request_id:
                 raise
             return Resolved(request.body), error
-
-    async def _session(self, request: SubmitRequest, title: str) -> str:
-        """The session of a request: the one it names, its thread's, else a new id. Raises NotFound."""
-        if request.session_id:
-            known = ids.parse(request.session_id)
-            if known is None:
-                raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
-            return known
-        if request.thread_id:
-            return await self._sessions.of_thread(request.tenant_id, request.thread_id, new_id=ids.new(), title=title)
-        return ids.new()
 
     async def _refusal(self, tenant_id: str) -> errors.ServiceError | None:
         """Why a new run of the tenant would fail at its first model call, as far as its budget tells."""
@@ -214,6 +201,16 @@ class Runs:
             self._watchers.committed(chunk)
             self._hints.events([run.run_id])
         return done
+
+
+def _session(request: SubmitRequest) -> str:
+    """The session that a request names, else a new id. Raises NotFound."""
+    if not request.session_id:
+        return ids.new()
+    known = ids.parse(request.session_id)
+    if known is None:
+        raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
+    return known
 
 
 def _digest(request: SubmitRequest) -> bytes:

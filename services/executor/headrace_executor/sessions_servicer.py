@@ -10,6 +10,7 @@ from headrace_executor import codec
 from headrace_executor.runs import ids
 from headrace_executor.runs.records import Session
 from headrace_executor.runs.stores import SessionStore
+from headrace_executor.runs.submit import too_many_sessions
 
 MAX_TITLE = 200
 
@@ -19,17 +20,32 @@ Context = Any
 class SessionServicer(pb_grpc.SessionServiceServicer):
     """headrace.executor.v1.SessionService."""
 
-    def __init__(self, sessions: SessionStore) -> None:
+    def __init__(self, sessions: SessionStore, *, max_per_tenant: int) -> None:
         self._sessions = sessions
+        self._max_per_tenant = max_per_tenant
 
     async def CreateSession(self, request: pb.CreateSessionRequest, context: Context) -> pb.CreateSessionResponse:  # noqa: N802
         """Open a session."""
         tenant_id = codec.tenant(request.tenant_id)
         if len(request.title) > MAX_TITLE or "\x00" in request.title:
             raise codec.invalid("title", f"must have at most {MAX_TITLE} characters, none of them NUL")
-        session = await self._sessions.create(
-            ids.new(), tenant_id=tenant_id, title=request.title, metadata=codec.metadata(request.metadata)
+        request_id, metadata = (
+            codec.name("request_id", request.request_id, required=False),
+            codec.metadata(request.metadata),
         )
+        session = await self._sessions.create(
+            ids.new(),
+            tenant_id=tenant_id,
+            request_id=request_id,
+            title=request.title,
+            metadata=metadata,
+            limit=self._max_per_tenant,
+        )
+        if session is None:
+            raise too_many_sessions(self._max_per_tenant)
+        if (session.title, session.metadata) != (request.title, metadata):
+            text = f"the request id {request_id!r} was used for another request"
+            raise errors.FailedPrecondition(text, reason="IDEMPOTENCY_KEY_REUSED")
         return pb.CreateSessionResponse(session=codec.session(session))
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:  # noqa: N802

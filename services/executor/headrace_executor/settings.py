@@ -36,6 +36,10 @@ class Settings(ServiceSettings):
     """Pages stay until they are deleted; the versions of one hold at most 64 MiB together."""
     max_versions_per_page: Annotated[int, Field(ge=2, le=200)] = 200
     """Versions of a page that are kept; with each new one beyond them the oldest goes."""
+    max_sessions_per_tenant: Count = 100_000
+    """About: runs are accepted by a count that may be a minute old."""
+    max_messages_per_session: Annotated[int, Field(ge=100, le=100_000)] = 2_000
+    """With more, the oldest are removed by the upkeep, within some ten minutes."""
     max_memories_per_session: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     """Each has at most 64 KiB; a search compares with all of them."""
     max_parallel_nodes: Annotated[int, Field(ge=1, le=256)] = 8
@@ -69,6 +73,8 @@ class Settings(ServiceSettings):
     """Events of runs older than this are dropped, a day at a time."""
     run_retention_days: Days = 30
     """Finished runs older than this are removed; what they cost stays, by day, kind and model."""
+    session_retention_days: Days = 180
+    """Sessions that no run was submitted to and no memory was written in for longer are removed, with what they hold."""
     usage_retention_days: Days = 400
     """Usage by day older than this is removed."""
     database_connections: Annotated[int, Field(ge=1, le=64)] = 4
@@ -83,6 +89,8 @@ class Settings(ServiceSettings):
             raise ValueError("lease_s must be at least 2.5 times heartbeat_s: two heartbeats may be lost")
         if self.run_retention_days < self.log_retention_days:
             raise ValueError("run_retention_days must not be less than log_retention_days")
+        if self.session_retention_days < self.run_retention_days:
+            raise ValueError("session_retention_days must not be less than run_retention_days")
         if self.usage_retention_days < self.run_retention_days:
             raise ValueError("usage_retention_days must not be less than run_retention_days")
         return self

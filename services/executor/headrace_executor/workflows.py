@@ -115,12 +115,24 @@ class SavedWorkflows:
         written = await self._store.put(tenant_id, write, limit=self._max_per_tenant)
         if written.workflow is not None:
             return written.workflow, written.created
+        if saved := await self._saved(tenant_id, write):
+            return saved, False
         if written.full and not expected_revision:
             text = f"there are {self._max_per_tenant} workflows already; delete one first"
             raise errors.ResourceExhausted(text, reason="TOO_MANY_WORKFLOWS")
         if expected_revision == 0:
             raise errors.AlreadyExists(f"there is a workflow {workflow_id!r} already", reason="WORKFLOW_EXISTS")
         raise _changed(workflow_id, expected_revision)
+
+    async def _saved(self, tenant_id: str, write: WorkflowWrite) -> Workflow | None:
+        """What the same write has saved whose answer was lost: the next revision holds just that, and changed the workflow."""
+        if not write.expected_revision:
+            return None
+        found = await self._store.find(tenant_id, write.workflow_id)
+        if found is None or found.revision != write.expected_revision + 1 or found.updated_at == found.created_at:
+            return None
+        same = (found.blueprint, found.description) == (write.blueprint, write.description)
+        return found if same else None
 
     async def get(self, tenant_id: str, workflow_id: str) -> Workflow:
         """One workflow. Raises NotFound."""

@@ -1,6 +1,7 @@
 """The executor's three services as ports: requests encoded, answers decoded into the edge's shapes."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -124,8 +125,8 @@ class ExecutorSessions:
 
     async def create(self, tenant: str, *, title: str, metadata: bytes) -> Session:
         """See the port."""
-        request = pb.CreateSessionRequest(tenant_id=tenant, title=title, metadata=metadata)
-        answer: pb.CreateSessionResponse = await self._caller.once(self._stub.CreateSession, request)
+        request = pb.CreateSessionRequest(tenant_id=tenant, title=title, metadata=metadata, request_id=uuid.uuid4().hex)
+        answer: pb.CreateSessionResponse = await self._caller.repeatable(self._stub.CreateSession, request)
         return decoding.session(answer.session)
 
     async def get(self, tenant: str, session_id: str) -> Session:

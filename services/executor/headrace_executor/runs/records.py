@@ -84,6 +84,8 @@ class Submission:
     started: bytes
     """RUN_STARTED, the run's first event."""
     size: int = 0
+    thread_id: str = ""
+    """The session is the tenant's of that name, or with that id; a new one gets the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,12 @@ class Preflight:
     existing_run: str | None
     """The run that an earlier request with the same id made."""
     existing_hash: bytes
-    session_found: bool
+    session_id: str | None
+    """The session that it names, if the tenant has it."""
     queued: int
     queued_of_tenant: int
+    sessions_of_tenant: int | None
+    """None when they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +208,15 @@ class StoredPages:
     most: int
     """Of one tenant."""
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSessions:
+    """How many sessions there are, of all tenants."""
+
+    sessions: int
+    most: int
+    """Of one tenant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from headrace_executor.runs.records import (
     Session,
     SessionMessage,
     StoredPages,
+    StoredSessions,
     Submission,
     Waiting,
 )
@@ -53,8 +54,13 @@ class ClaimStore(Protocol):
 class SubmissionStore(Protocol):
     """Accepts runs."""
 
-    async def preflight(self, submissions: Sequence[Submission]) -> Sequence[Preflight]:
-        """What is known about each submission, in their order."""
+    async def preflight(
+        self, submissions: Sequence[Submission], *, count: frozenset[int], count_to: int
+    ) -> Sequence[Preflight]:
+        """What is known about each submission, in their order, and note that the sessions that they name are used.
+
+        For those at the places in `count` the sessions of their tenant are counted, to `count_to` at most.
+        """
 
     async def accept(
         self, submissions: Sequence[Submission], *, owners: Sequence[str | None], deadline_s: float
@@ -112,11 +118,10 @@ class RunStore(Protocol):
 class SessionStore(Protocol):
     """Conversations."""
 
-    async def create(self, session_id: str, *, tenant_id: str, title: str, metadata: bytes) -> Session:
-        """Open a session."""
-
-    async def of_thread(self, tenant_id: str, thread_id: str, *, new_id: str, title: str) -> str:
-        """The id of the tenant's session of that name, or with that id; opened as `new_id` when there is none."""
+    async def create(
+        self, session_id: str, *, tenant_id: str, request_id: str, title: str, metadata: bytes, limit: int
+    ) -> Session | None:
+        """Open a session, or find the one that was opened for that request; None when the tenant has `limit` already."""
 
     async def get(self, tenant_id: str, session_id: str) -> Session | None:
         """One session."""
@@ -148,6 +153,15 @@ class UpkeepStore(Protocol):
 
     async def expire(self, today: date, *, keep_log_days: int, keep_run_days: int, keep_usage_days: int) -> int:
         """Remove old rows that no partition holds, and keep by day what the runs cost."""
+
+    async def expire_sessions(self, today: date, *, keep_days: int) -> int:
+        """Remove sessions that nobody has used for long, a batch of them with what they hold; how many."""
+
+    async def trim_messages(self, today: date, *, keep: int) -> int:
+        """Remove the oldest messages of sessions that runs have come to and that have too many, a batch; how many."""
+
+    async def sessions(self) -> StoredSessions:
+        """How many sessions all tenants have."""
 
     async def pages(self) -> StoredPages:
         """How much the pages of all tenants are."""

@@ -1,21 +1,24 @@
 """Accepts runs. Submissions that arrive together share a transaction; the next batch leaves when the last has returned."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import orjson
 from headrace_runtime import errors
 
-from headrace_executor import metrics, policy
+from headrace_executor import events, metrics, policy
 from headrace_executor.errors import StoreRefused
 from headrace_executor.model import ClaimedRun
 from headrace_executor.policy import Fleet, QueueLimits
+from headrace_executor.runs import ids
 from headrace_executor.runs.feeds import Hub
 from headrace_executor.runs.records import Chunk, Claim, Preflight, Submission
+from headrace_executor.runs.session_counts import SessionCounts
 from headrace_executor.runs.stores import Hints, SubmissionStore
 
 MAX_BATCH = 64
@@ -23,6 +26,8 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Runs, and bytes of bodies, in one transaction."""
 MAX_WAITING = 2_048
 """Submissions of this process that may wait for their transaction; more are refused."""
+THREAD_ATTEMPTS = 5
+"""How often a run is stored whose thread others open or delete at the same moment."""
 
 
 class Places(Protocol):
@@ -50,6 +55,8 @@ class Accepted:
     """False when an earlier request with the same id made the run."""
     created_at: datetime | None = None
     claimed: bool = False
+    session_id: str = ""
+    """Of a run that was made."""
 
 
 @dataclass(slots=True)
@@ -58,6 +65,8 @@ class _Waiting:
     done: asyncio.Future[Accepted]
     refusal: errors.ServiceError | None = None
     """Raised instead of making a new run."""
+    collisions: int = 0
+    """How often its thread was opened or deleted by others while it was stored alone."""
 
     def answer(self, accepted: Accepted) -> None:
         """Tell the caller, if it is still there."""
@@ -83,7 +92,9 @@ class Submitter:
         owner: "Owner",
         limits: QueueLimits,
         fleet: "FleetView",
+        sessions: SessionCounts,
         deadline_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._places = places
@@ -92,15 +103,18 @@ class Submitter:
         self._owner = owner
         self._limits = limits
         self._fleet = fleet
+        self._sessions = sessions
         self._deadline_s = deadline_s
+        self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
 
     async def submit(self, submission: Submission, *, refusal: errors.ServiceError | None = None) -> Accepted:
         """Make a run durable, or find the one that an equal request made; with `refusal` no new one is made.
 
+        With a thread's name the run's session is the one that has it, and is opened with the run when there is none.
         Raises NotFound (session), FailedPrecondition (the request id was used for another request), ResourceExhausted
-        (the queue is full), `refusal` and `StoreAway`.
+        (the queue is full, TOO_MANY_SESSIONS), Aborted (the thread), `refusal` and `StoreAway`.
         """
         if len(self._queue) >= MAX_WAITING:
             metrics.REFUSED.labels("submitting").inc()
@@ -136,7 +150,7 @@ class Submitter:
         return batch
 
     async def _store_batch(self, batch: list[_Waiting]) -> None:
-        known = await self._store.preflight([waiting.submission for waiting in batch])
+        known = await self._preflight([waiting.submission for waiting in batch])
         free = max((p.queued for p in known), default=0) == 0
         fresh = self._admit(batch, known)
         if not fresh:
@@ -157,8 +171,15 @@ class Submitter:
             await self._store_batch(again)
 
     async def _each(self, batch: Sequence[_Waiting], *, alone: bool) -> None:
-        """The database refuses one of them, because its session has just gone: find it by storing each alone."""
+        """The database refuses one, as its session has just gone or its thread come: find it by storing each alone."""
         if alone:
+            waiting = batch[0]
+            waiting.collisions += 1
+            if waiting.submission.thread_id and waiting.collisions < THREAD_ATTEMPTS:
+                await self._store_batch([waiting])
+                return
+            if waiting.submission.thread_id:
+                raise errors.Aborted("the thread is opened and deleted by others at the same moment; try again")
             raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
         for waiting in batch:
             try:
@@ -170,12 +191,16 @@ class Submitter:
         """Answer those that need no new run, and return the others."""
         fresh: list[_Waiting] = []
         of_tenant: dict[str, int] = {}
+        opening = _Opening()
         for waiting, facts in zip(batch, known, strict=True):
             ahead = of_tenant.get(waiting.submission.tenant_id, 0)
+            waiting.submission = opening.place(waiting.submission, facts)
             try:
                 accepted = self._judge(waiting.submission, facts, batch_ahead=len(fresh), tenant_ahead=ahead)
                 if accepted is None and waiting.refusal is not None:
                     raise waiting.refusal
+                if accepted is None:
+                    self._require_room(waiting.submission, opening)
             except errors.ServiceError as error:
                 metrics.REFUSED.labels(error.reason).inc()
                 waiting.fail(error)
@@ -184,6 +209,7 @@ class Submitter:
                 waiting.answer(accepted)
                 continue
             fresh.append(waiting)
+            opening.add(waiting.submission)
             of_tenant[waiting.submission.tenant_id] = ahead + 1
         return fresh
 
@@ -193,7 +219,7 @@ class Submitter:
                 text = f"the request id {submission.request_id!r} was used for another request"
                 raise errors.FailedPrecondition(text, reason="IDEMPOTENCY_KEY_REUSED")
             return Accepted(facts.existing_run, created=False)
-        if not submission.new_session and not facts.session_found:
+        if not submission.new_session and not submission.thread_id and facts.session_id is None:
             raise errors.NotFound("no such session", reason="SESSION_NOT_FOUND")
         refusal = policy.admit(
             queued=facts.queued + batch_ahead,
@@ -204,6 +230,23 @@ class Submitter:
         if refusal is not None:
             raise errors.ResourceExhausted(refusal.message, reason="QUEUE_FULL", retry_after_s=refusal.retry_after_s)
         return None
+
+    def _require_room(self, submission: Submission, opening: "_Opening") -> None:
+        """Whether the tenant may have the session that this opens. Raises ResourceExhausted."""
+        tenant_id = submission.tenant_id
+        if submission.new_session and self._sessions.room(tenant_id) <= opening.of_tenant.get(tenant_id, 0):
+            raise too_many_sessions(self._sessions.limit)
+
+    async def _preflight(self, submissions: Sequence[Submission]) -> Sequence[Preflight]:
+        """What the store knows of each; now and then that is how many sessions their tenants have."""
+        now_s = self._clock()
+        may_open = {s.tenant_id: place for place, s in enumerate(submissions) if s.new_session or s.thread_id}
+        count = frozenset(place for tenant, place in may_open.items() if self._sessions.due(tenant, now_s=now_s))
+        known = await self._store.preflight(submissions, count=count, count_to=self._sessions.limit)
+        for submission, facts in zip(submissions, known, strict=True):
+            if facts.sessions_of_tenant is not None:
+                self._sessions.counted(submission.tenant_id, facts.sessions_of_tenant, now_s=now_s)
+        return known
 
     def _settle(
         self,
@@ -221,10 +264,13 @@ class Submitter:
                 again.append(waiting)
                 continue
             self._made(waiting.submission, created_at)
+            if waiting.submission.new_session:
+                self._sessions.opened(waiting.submission.tenant_id)
             if owner is not None:
                 unused -= 1
                 self._places.adopt(_claim(waiting.submission, created_at, self._deadline_s), owner=owner)
-            waiting.answer(Accepted(waiting.submission.run_id, True, created_at, claimed=owner is not None))
+            session_id = waiting.submission.session_id
+            waiting.answer(Accepted(waiting.submission.run_id, True, created_at, owner is not None, session_id))
         self._places.release(unused)
         if len(made) > places - unused:
             self._places.wake()
@@ -235,6 +281,31 @@ class Submitter:
         metrics.SUBMITTED.labels(submission.kind.value, submission.priority.name.lower()).inc()
         feed = self._hub.open(submission.run_id, submission.tenant_id)
         feed.add(Chunk(submission.run_id, 1, (submission.started,)))
+
+
+class _Opening:
+    """The sessions that a batch opens."""
+
+    def __init__(self) -> None:
+        self.of_tenant: dict[str, int] = {}
+        """How many."""
+        self._of_thread: dict[tuple[str, str], str] = {}
+
+    def place(self, submission: Submission, facts: Preflight) -> Submission:
+        """The submission with its thread's session: the one that there is, that is opened before it, or a new one."""
+        if not submission.thread_id:
+            return submission
+        known = facts.session_id or self._of_thread.get((submission.tenant_id, submission.thread_id))
+        session_id = known or ids.new()
+        started = orjson.dumps(events.run_started(session_id, submission.run_id))
+        return replace(submission, session_id=session_id, new_session=known is None, started=started)
+
+    def add(self, submission: Submission) -> None:
+        """Take note of one that will be stored."""
+        if submission.new_session:
+            self.of_tenant[submission.tenant_id] = self.of_tenant.get(submission.tenant_id, 0) + 1
+            if submission.thread_id:
+                self._of_thread[submission.tenant_id, submission.thread_id] = submission.session_id
 
 
 class Owner(Protocol):
@@ -248,6 +319,12 @@ class FleetView(Protocol):
 
     def fleet(self) -> Fleet:
         """A recent count."""
+
+
+def too_many_sessions(limit: int) -> errors.ResourceExhausted:
+    """A tenant may have no other session."""
+    text = f"there are {limit} sessions already, as many as max_sessions_per_tenant allows; delete some or use one of them"
+    return errors.ResourceExhausted(text, reason="TOO_MANY_SESSIONS")
 
 
 def _claim(submission: Submission, created_at: datetime, deadline_s: float) -> Claim:

@@ -23,6 +23,8 @@ FIRST_NOTICE = 0.1
 """The part of `notice_s` after which a waiting run hears of its place for the first time; most are claimed sooner."""
 OVERDUE_BATCH = 100
 """Runs past their deadline that one round ends."""
+BATCHES = 10
+"""Batches of sessions, and of messages, that one look at retention removes."""
 
 log = structlog.get_logger()
 
@@ -41,6 +43,8 @@ class UpkeepLimits:
     log_retention_days: int = 7
     run_retention_days: int = 30
     usage_retention_days: int = 400
+    session_retention_days: int = 180
+    max_messages_per_session: int = 2_000
 
 
 class Upkeep:
@@ -75,7 +79,10 @@ class Upkeep:
         while True:
             await self._try("partitions", self.partition)
             await self._try("retention", self._expire)
+            await self._try("sessions", self._expire_sessions)
+            await self._try("messages", self._trim_messages)
             await self._try("pages", self._measure)
+            await self._try("session counts", self._measure_sessions)
             await asyncio.sleep(self._limits.retention_s)
 
     async def begin(self) -> None:
@@ -132,12 +139,37 @@ class Upkeep:
             keep_usage_days=limits.usage_retention_days,
         )
 
+    async def _expire_sessions(self) -> int:
+        keep_days = self._limits.session_retention_days
+        return await _in_batches(lambda: self._store.expire_sessions(datetime.now(UTC).date(), keep_days=keep_days))
+
+    async def _trim_messages(self) -> int:
+        keep = self._limits.max_messages_per_session
+        return await _in_batches(lambda: self._store.trim_messages(datetime.now(UTC).date(), keep=keep))
+
+    async def _measure_sessions(self) -> int:
+        found = await self._store.sessions()
+        metrics.SESSIONS.set(found.sessions)
+        metrics.SESSIONS_OF_LARGEST_TENANT.set(found.most)
+        return 0
+
     async def _measure(self) -> int:
         found = await self._store.pages()
         metrics.PAGES.set(found.pages)
         metrics.PAGES_OF_LARGEST_TENANT.set(found.most)
         metrics.PAGE_BYTES.set(found.size_bytes)
         return 0
+
+
+async def _in_batches(batch: Callable[[], Awaitable[int]]) -> int:
+    """Do it until nothing is left, `BATCHES` times at most."""
+    done = 0
+    for _ in range(BATCHES):
+        touched = await batch()
+        if not touched:
+            break
+        done += touched
+    return done
 
 
 async def _nobody(tenant_id: str, run_id: str) -> None:

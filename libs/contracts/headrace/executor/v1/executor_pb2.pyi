@@ -517,14 +517,16 @@ class Session(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., title: _Optional[str] = ..., metadata: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("tenant_id", "title", "metadata")
+    __slots__ = ("tenant_id", "title", "metadata", "request_id")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     title: str
     metadata: bytes
-    def __init__(self, tenant_id: _Optional[str] = ..., title: _Optional[str] = ..., metadata: _Optional[bytes] = ...) -> None: ...
+    request_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., title: _Optional[str] = ..., metadata: _Optional[bytes] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session",)

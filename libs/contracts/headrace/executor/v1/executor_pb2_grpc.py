@@ -452,7 +452,8 @@ class SessionServiceServicer:
     """
 
     def CreateSession(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """CreateSession opens a session. RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS); FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED).
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -167,6 +167,7 @@ class SessionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     CreateSession: _grpc.UnaryUnaryMultiCallable[_executor_pb2.CreateSessionRequest, _executor_pb2.CreateSessionResponse]
+    """CreateSession opens a session. RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS); FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED)."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_executor_pb2.GetSessionRequest, _executor_pb2.GetSessionResponse]
     ListSessions: _grpc.UnaryUnaryMultiCallable[_executor_pb2.ListSessionsRequest, _executor_pb2.ListSessionsResponse]
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_executor_pb2.DeleteSessionRequest, _executor_pb2.DeleteSessionResponse]
@@ -179,6 +180,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_executor_pb2.CreateSessionRequest, _executor_pb2.CreateSessionResponse]  # type: ignore[assignment]
+    """CreateSession opens a session. RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS); FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED)."""
     GetSession: _aio.UnaryUnaryMultiCallable[_executor_pb2.GetSessionRequest, _executor_pb2.GetSessionResponse]  # type: ignore[assignment]
     ListSessions: _aio.UnaryUnaryMultiCallable[_executor_pb2.ListSessionsRequest, _executor_pb2.ListSessionsResponse]  # type: ignore[assignment]
     DeleteSession: _aio.UnaryUnaryMultiCallable[_executor_pb2.DeleteSessionRequest, _executor_pb2.DeleteSessionResponse]  # type: ignore[assignment]
@@ -193,7 +195,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _executor_pb2.CreateSessionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_executor_pb2.CreateSessionResponse, _abc.Awaitable[_executor_pb2.CreateSessionResponse]]: ...
+    ) -> _typing.Union[_executor_pb2.CreateSessionResponse, _abc.Awaitable[_executor_pb2.CreateSessionResponse]]:
+        """CreateSession opens a session. RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS); FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED)."""
 
     @_abc_1.abstractmethod
     def GetSession(

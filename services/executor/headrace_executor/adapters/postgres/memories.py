@@ -6,12 +6,19 @@ import asyncpg
 from headrace_postgres.pool import Pool
 
 from headrace_executor.adapters.postgres.row_limits import counted
+from headrace_executor.adapters.postgres.sessions import TODAY
 from headrace_executor.memories import Match, Memory, MemoryWrite, Pending, Vectors, Written
 
 _COLUMNS = "m.key, m.value, m.text, m.metadata, m.revision, m.created_at, m.updated_at"
 _OF_SESSION = """memories m WHERE m.session_id = $2
     AND EXISTS (SELECT FROM sessions s WHERE s.session_id = $2 AND s.tenant_id = $1)"""
 
+_USE = f"""
+WITH used AS (
+    UPDATE sessions SET used_on = {TODAY} WHERE session_id = $2 AND tenant_id = $1 AND used_on < {TODAY}
+)
+SELECT FROM sessions WHERE session_id = $2 AND tenant_id = $1
+"""
 # The session's row is locked, so that it is not deleted before its memory is there.
 _PUT = f"""
 WITH s AS (
@@ -69,6 +76,11 @@ class MemoryStore:
         row = await self._pool.fetchrow(
             "SELECT 1 FROM sessions WHERE session_id = $1 AND tenant_id = $2", session_id, tenant_id
         )
+        return row is not None
+
+    async def use_session(self, tenant_id: str, session_id: str) -> bool:
+        """Note, the first time of a day, that a session is used, and say whether the tenant has such a one."""
+        row = await self._pool.fetchrow(_USE, tenant_id, session_id)
         return row is not None
 
     async def put(

@@ -8,7 +8,9 @@ from headrace_postgres.pool import Connection, Pool
 
 
 @asynccontextmanager
-async def counted(pool: Pool, rows: Literal["pages", "workflows", "memories"], owner_id: str) -> AsyncIterator[Connection]:
+async def counted(
+    pool: Pool, rows: Literal["pages", "sessions", "workflows", "memories"], owner_id: str
+) -> AsyncIterator[Connection]:
     """A transaction that is alone in adding to these rows of the owner; a statement in it sees all that were added before.
 
     The owner is a tenant, or of memories a session. It waits for such a transaction of the same owner, and for no other.

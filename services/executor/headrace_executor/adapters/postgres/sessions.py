@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import asyncpg
 from headrace_postgres.pool import Pool
 
+from headrace_executor.adapters.postgres.tenant_limits import counted
 from headrace_executor.model import ClaimedRun
 from headrace_executor.ports import Turn
-from headrace_executor.runs import ids
 from headrace_executor.runs.records import Session, SessionMessage
 
+TODAY = "(now() AT TIME ZONE 'UTC')::date"
+"""What `used_on` is set to."""
 _COLUMNS = """s.session_id::text, s.tenant_id, s.title, s.metadata, s.created_at, COALESCE(
     (SELECT m.created_at FROM messages m WHERE m.session_id = s.session_id ORDER BY m.position DESC LIMIT 1), s.created_at
 ) AS updated_at"""
@@ -18,19 +20,16 @@ _HISTORY = """
 SELECT role, body FROM messages
 WHERE session_id = $1 AND run_id <> $2 AND created_at <= $3 ORDER BY position DESC LIMIT $4
 """
-# The first arm finds the session of every turn but the first. Of first turns at the same moment one inserts the row; the
-# others wait for it and get its id.
-_OF_THREAD = """
+_CREATE = f"""
 WITH known AS (
-    SELECT session_id FROM sessions WHERE tenant_id = $1 AND (session_id = $3 OR thread_id = $2)
-    ORDER BY (session_id = $3) IS TRUE DESC LIMIT 1
+    SELECT * FROM sessions WHERE tenant_id = $2 AND request_id = $5
+), room AS (
+    SELECT (SELECT count(*) FROM (SELECT FROM sessions WHERE tenant_id = $2 LIMIT $6) counted) < $6 AS is_free
 ), opened AS (
-    INSERT INTO sessions (session_id, tenant_id, title, thread_id)
-    SELECT $4, $1, $5, $2 WHERE NOT EXISTS (SELECT FROM known)
-    ON CONFLICT (tenant_id, thread_id) WHERE thread_id IS NOT NULL DO UPDATE SET thread_id = EXCLUDED.thread_id
-    RETURNING session_id
+    INSERT INTO sessions (session_id, tenant_id, title, metadata, request_id)
+    SELECT $1, $2, $3, $4, $5 FROM room WHERE is_free AND NOT EXISTS (SELECT FROM known) RETURNING *
 )
-SELECT session_id::text FROM known UNION ALL SELECT session_id::text FROM opened
+SELECT {_COLUMNS} FROM (SELECT * FROM known UNION ALL SELECT * FROM opened) s
 """
 
 
@@ -45,25 +44,13 @@ class SessionStore:
         found = await self._pool.fetch(_HISTORY, run.session_id, run.run_id, run.created_at, limit)
         return [Turn(row["role"], row["body"]) for row in reversed(found)]
 
-    async def create(self, session_id: str, *, tenant_id: str, title: str, metadata: bytes) -> Session:
-        """Open a session."""
-        row = await self._pool.fetchrow(
-            f"""WITH s AS (
-                    INSERT INTO sessions (session_id, tenant_id, title, metadata) VALUES ($1, $2, $3, $4) RETURNING *
-                ) SELECT {_COLUMNS} FROM s""",
-            session_id,
-            tenant_id,
-            title,
-            metadata,
-        )
-        assert row is not None
-        return _session(row)
-
-    async def of_thread(self, tenant_id: str, thread_id: str, *, new_id: str, title: str) -> str:
-        """The id of the tenant's session of that name, or with that id; opened as `new_id` when there is none."""
-        row = await self._pool.fetchrow(_OF_THREAD, tenant_id, thread_id, ids.parse(thread_id), new_id, title)
-        assert row is not None
-        return str(row["session_id"])
+    async def create(
+        self, session_id: str, *, tenant_id: str, request_id: str, title: str, metadata: bytes, limit: int
+    ) -> Session | None:
+        """Open a session, or find the one that was opened for that request; None when the tenant has `limit` already."""
+        async with counted(self._pool, "sessions", tenant_id) as connection:
+            row = await connection.fetchrow(_CREATE, session_id, tenant_id, title, metadata, request_id or None, limit)
+        return _session(row) if row else None
 
     async def get(self, tenant_id: str, session_id: str) -> Session | None:
         """One session; None when the tenant has none of that id."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import accumulate
 
 from headrace_postgres.pool import Pool
 
@@ -9,12 +10,17 @@ from headrace_executor.adapters.postgres.claims import TURNS
 from headrace_executor.adapters.postgres.usage import ADD_DAYS, FIGURES, day_of, models
 from headrace_executor.model import Priority
 from headrace_executor.runs import ids
-from headrace_executor.runs.records import Notice, StoredPages, Waiting
+from headrace_executor.runs.records import Notice, StoredPages, StoredSessions, Waiting
 
 LOCK_TIMEOUT = "1s"
 """How long adding or dropping a partition may wait for the log's readers and writers; then it is tried again later."""
 DELETE_BATCH = 1_000
 """Rows that one retention statement removes."""
+HELD_BATCH = 10_000
+"""Messages and memories that sessions removed by one statement take along; one that holds more goes alone."""
+GROWN_DAYS = 1
+GROWN_RUNS = 20_000
+"""How far back, and to how many runs at most, sessions that have grown are looked for."""
 
 _WAITING = f"""
 SELECT t.run_id::text, t.fence, t.position, t.priority, r.noticed_position AS noticed
@@ -55,6 +61,43 @@ WITH gone AS (
     )
 })
 SELECT run_id FROM gone
+"""
+# The rows' locks come first: what is submitted to a session afterwards finds it gone, and what was submitted before is
+# seen by the removal, a statement of its own. Who is at work on a session is passed over.
+_UNUSED = """
+WITH unused AS (
+    SELECT session_id, used_on FROM sessions WHERE used_on < $1 ORDER BY used_on LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+SELECT session_id::text,
+       (SELECT count(*) FROM messages m WHERE m.session_id = u.session_id)
+       + (SELECT count(*) FROM memories m WHERE m.session_id = u.session_id) AS held
+FROM unused u ORDER BY used_on
+"""
+_REMOVE_SESSIONS = """
+DELETE FROM sessions s WHERE session_id = ANY($1::uuid[])
+  AND NOT EXISTS (SELECT FROM runs r WHERE r.session_id = s.session_id AND r.finished_at IS NULL)
+RETURNING 1
+"""
+# Only sessions that runs have come to can have grown. A session's newest message that is one too many is `last`.
+_TRIM_MESSAGES = """
+WITH grown AS (
+    SELECT DISTINCT session_id FROM (
+        SELECT session_id FROM runs WHERE run_id >= $1 ORDER BY run_id DESC LIMIT $3
+    ) newest WHERE session_id IS NOT NULL
+), long AS (
+    SELECT session_id, (
+        SELECT position FROM messages m WHERE m.session_id = g.session_id ORDER BY position DESC OFFSET $2 LIMIT 1
+    ) AS last FROM grown g
+), old AS (
+    SELECT m.session_id, m.position FROM long l
+    JOIN messages m ON m.session_id = l.session_id AND m.position <= l.last
+    LIMIT $4 FOR UPDATE OF m SKIP LOCKED
+)
+DELETE FROM messages m USING old o WHERE m.session_id = o.session_id AND m.position = o.position RETURNING 1
+"""
+_SESSIONS = """
+SELECT COALESCE(sum(sessions), 0)::bigint AS sessions, COALESCE(max(sessions), 0) AS most
+FROM (SELECT count(*) AS sessions FROM sessions GROUP BY tenant_id) t
 """
 _PAGES = """
 SELECT COALESCE(sum(pages), 0)::bigint AS pages, COALESCE(max(pages), 0) AS most,
@@ -118,6 +161,12 @@ class UpkeepStore:
         assert row is not None
         return StoredPages(row["pages"], row["most"], row["size_bytes"])
 
+    async def sessions(self) -> StoredSessions:
+        """How many sessions all tenants have, from the index of them."""
+        row = await self._pool.fetchrow(_SESSIONS)
+        assert row is not None
+        return StoredSessions(row["sessions"], row["most"])
+
     async def _add(self, day: date) -> None:
         """Make the partition beside the log, with what the default one has of it, and attach it."""
         low, high = ids.first_of(day), ids.first_of(day + timedelta(days=1))
@@ -162,6 +211,23 @@ class UpkeepStore:
             DELETE_BATCH,
         )
         return len(logs) + len(runs) + len(days)
+
+    async def expire_sessions(self, today: date, *, keep_days: int) -> int:
+        """Remove sessions that nobody has used since `keep_days` ago, the longest unused first, with what they hold.
+
+        At most a batch, and none that a queued or running run belongs to. Returns how many.
+        """
+        async with self._pool.connection() as connection, connection.transaction():
+            unused = await connection.fetch(_UNUSED, today - timedelta(days=keep_days), DELETE_BATCH)
+            held = accumulate(row["held"] for row in unused)
+            first = [row["session_id"] for row, sum_ in zip(unused, held, strict=True) if sum_ <= HELD_BATCH]
+            removed = first or [row["session_id"] for row in unused[:1]]
+            return len(await connection.fetch(_REMOVE_SESSIONS, removed)) if removed else 0
+
+    async def trim_messages(self, today: date, *, keep: int) -> int:
+        """Remove the oldest messages, a batch at most, of sessions with more than `keep` that runs have come to lately."""
+        since = ids.first_of(today - timedelta(days=GROWN_DAYS))
+        return len(await self._pool.fetch(_TRIM_MESSAGES, since, keep, GROWN_RUNS, DELETE_BATCH))
 
 
 def _name(day: date) -> str:

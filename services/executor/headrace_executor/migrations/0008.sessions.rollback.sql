@@ -1,0 +1,1 @@
+ALTER TABLE sessions DROP COLUMN IF EXISTS used_on, DROP COLUMN IF EXISTS request_id;
