@@ -118,7 +118,7 @@ async def test_it_serves_at_once_learns_its_examples_and_asks_the_real_model_las
         assert await asyncio.wait_for(router.process.wait(), 10) == 0
 
 
-async def test_the_question_of_up_is_clear_without_a_model_before_and_after_the_examples_are_learned(tmp_path: Path) -> None:
+async def test_the_question_of_up_needs_no_model_before_and_after_the_examples_are_learned(tmp_path: Path) -> None:
     words = await app.make_neighbourhood(Settings()).vote(QUESTION)
     assert words.intent is Intent.CHAT
     assert words.margin > policy.CLEAR_MARGIN

@@ -82,7 +82,7 @@ def chat(
 ) -> None:
     """Ask, and watch the answer arrive: its stages on standard error, its text on standard output.
 
-    Examples:
+    To begin with:
       headrace chat                                     a conversation; /help
       headrace chat "What is photosynthesis?"           one question
       headrace chat --mode qa "When is homework due?"   of the documents
