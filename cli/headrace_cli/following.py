@@ -76,11 +76,16 @@ async def deliver(edge: EdgeClient, screen: Screen, view: View, *, form: Format 
         screen.out.out((await _written(edge, view.result, page, form)).rstrip("\n"), highlight=False)
     elif view.result is not None and not view.said:
         screen.out.out(result_text(view.result), highlight=False)
-    if page is not None:
-        page_id, version = page
-        screen.line(f"[dim]page {escape(page_id)} version {version}: headrace page show {escape(page_id)}[/]")
+    name_page(screen, view)
     if open_page:
         await show_in_browser(edge, screen, *_needed(page))
+
+
+def name_page(screen: Screen, view: View) -> None:
+    """Say which page a run has made, if it has, and what shows it."""
+    if (page := page_of(view.result)) is not None:
+        page_id, version = page
+        screen.line(f"[dim]page {escape(page_id)} version {version}: headrace page show {escape(page_id)}[/]")
 
 
 def page_of(result: Json) -> tuple[str, int] | None:

@@ -29,16 +29,19 @@ HELP = """Runs LLM agents at the pace that the provider's quota allows.
 
 Start everything on this machine, a small real model included, and talk to it:
 
-  headrace up                             then, elsewhere: headrace chat
-  headrace chat "What is a headrace?"     only the answer goes to standard output
+  headrace up                             then, in another terminal:
+  headrace chat                           a conversation
+  headrace chat "What is a headrace?"     one question
   headrace docs add notes.md              then: headrace chat --mode qa "…"
+  headrace chat --mode build "A page…"    a page; it says its PAGE_ID
+  headrace page patch PAGE_ID "shorter"   change it by a sentence
+  headrace page undo PAGE_ID              take that back
   headrace run page.yaml -i topic=mills   a blueprint of your own
-  headrace workflow save mills page.yaml  kept; then: headrace workflow run mills -i topic=…
-  headrace page patch ID "shorter"        a page changed by a sentence; then: headrace page undo ID
+  headrace workflow save mills page.yaml  keep it
+  headrace workflow run mills -i topic=…  run what is kept
   headrace usage                          what it has cost today
-  headrace quota                          what the provider grants now, and who waits for it
+  headrace quota                          what the provider grants, who waits
   headrace capacity --rpm 100             how many users that quota serves
-  headrace simulate-scaling TRACE.csv     how the executors would be scaled
 
 Another model, its key in the environment:
 

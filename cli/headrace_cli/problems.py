@@ -52,6 +52,8 @@ def _what_to_do(response: httpx.Response, body: Mapping[str, Json], retry: float
         return "set HEADRACE_API_KEY to a key that this edge knows"
     if listing := LISTS.get(str(body.get("type", "")).rpartition(":")[2]):
         return f"`{listing}` shows those that there are"
+    if any(_place(fault.get("loc")).startswith("/inputs") for fault in body.get("errors") or () if isinstance(fault, dict)):
+        return "give inputs with -i NAME=VALUE; `headrace workflow list` shows those of saved workflows"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         return f"try again in {duration(retry)}" if retry is not None else "try again"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -16,8 +16,11 @@ import aiohttp
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from headrace.router.v1 import router_pb2, router_pb2_grpc
+from headrace_cli.commands.up import QUESTION
 from headrace_cli.embedded import program
-from headrace_router import app
+from headrace_router import app, policy
+from headrace_router.model import Intent
+from headrace_router.settings import Settings
 from headrace_runtime import channels
 
 READY_S = 30.0
@@ -113,6 +116,18 @@ async def test_it_serves_at_once_learns_its_examples_and_asks_the_real_model_las
 
         router.process.terminate()
         assert await asyncio.wait_for(router.process.wait(), 10) == 0
+
+
+async def test_the_question_of_up_needs_no_model_before_and_after_the_examples_are_learned(tmp_path: Path) -> None:
+    words = await app.make_neighbourhood(Settings()).vote(QUESTION)
+    assert words.intent is Intent.CHAT
+    assert words.margin > policy.CLEAR_MARGIN
+    env = environment(tmp_path, models=one_model("http://127.0.0.1:9/v1"), redis_url="redis://127.0.0.1:9/0")
+    async with running(env) as router:
+        await router.examples_ready()
+        first = await router.route(QUESTION)
+        assert (first.intent, first.decided_by) == (router_pb2.INTENT_CHAT, router_pb2.DECIDED_BY_EMBEDDING)
+        assert await router.metric("headrace_router_model_unanswered_total") == 0
 
 
 async def test_with_neither_model_nor_redis_it_goes_on_answering(tmp_path: Path) -> None:

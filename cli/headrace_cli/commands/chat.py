@@ -82,6 +82,16 @@ def chat(
 ) -> None:
     """Ask, and watch the answer arrive: its stages on standard error, its text on standard output.
 
+    To begin with:
+      headrace chat                                     a conversation; /help
+      headrace chat "What is photosynthesis?"           one question
+      headrace chat --mode qa "When is homework due?"   of the documents
+      headrace chat --mode build "A page about mills"   a page
+      headrace chat --mode quiz "Tides, 3 questions"
+      headrace chat --tool calculator "What is 6*7?"    may call a tool
+
+    `headrace docs add` adds documents, `headrace tools` lists tools, `headrace page patch` changes a page.
+
     When a name in the question fits several things it asks which is meant; without a terminal it ends with exit code 4.
     """
     talk = Talk(mode, session, workspace, model, tuple(tool or ()))
@@ -196,4 +206,5 @@ async def _ask(edge: EdgeClient, screen: Screen, body: dict[str, Any]) -> View:
     view = await following.follow(edge, screen, edge.start(PATH, body))
     if view.outcome == "success" and not view.said and view.result is not None:
         screen.out.out(result_text(view.result), highlight=False)
+    following.name_page(screen, view)
     return view

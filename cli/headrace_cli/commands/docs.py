@@ -41,7 +41,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     workspace: Workspace = "",
     mode: Annotated[str, typer.Option(help="naive, local, global, hybrid or mix; naive calls no model.")] = "naive",
-    top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=100)] = 5,
+    top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=50)] = 5,
 ) -> None:
     """Search the documents; the passages go to standard output, the best first."""
     asyncio.run(_search({"query": query, "mode": mode, "top_k": top_k, **_named(workspace)}))

@@ -30,7 +30,8 @@ from headrace_cli.supervisor import (
 )
 from headrace_cli.supervisor.state import Phase, State, StateDir
 
-QUESTION = "In one sentence: what does a water mill do?"
+QUESTION = "In one sentence, what does a water mill do?"
+"""Clear to the router by words and by meaning, so that no model is asked for its intent: a small one may get it wrong."""
 QUESTION_S = 120.0
 """Longest that the first answer may take before it is left alone."""
 POLL_S = 0.1

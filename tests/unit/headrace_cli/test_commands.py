@@ -6,7 +6,7 @@ import pytest
 from headrace_cli.commands.chat import Mode, Talk, command
 from headrace_cli.documents import parse_pairs, read
 from headrace_cli.errors import CliError
-from headrace_cli.main import app
+from headrace_cli.main import HELP, app
 from typer.testing import CliRunner
 
 runner = CliRunner()
@@ -32,6 +32,10 @@ def test_the_help_shows_how_to_begin() -> None:
 
     assert "headrace up" in output
     assert "--provider dashscope/qwen-max" in output
+
+
+def test_the_examples_of_the_help_fit_a_terminal() -> None:
+    assert max(len(line) for line in HELP.splitlines()) <= 78
 
 
 @pytest.mark.parametrize(

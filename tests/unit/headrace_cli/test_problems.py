@@ -39,6 +39,14 @@ def test_what_is_not_there_says_what_is() -> None:
     assert problems.decode(_answer(404, {"type": "about:blank"})).hint == ""
 
 
+def test_inputs_that_do_not_fit_say_how_they_are_given() -> None:
+    faults: list[dict[str, object]] = [{"loc": ["body", "/inputs"], "msg": "'class_id' is a required property"}]
+
+    assert "-i NAME=VALUE" in problems.decode(_answer(422, {"title": "Invalid", "errors": faults})).hint
+    faults[0]["loc"] = ["body", "message"]
+    assert problems.decode(_answer(422, {"title": "Invalid", "errors": faults})).hint == ""
+
+
 def test_a_long_wait_is_told_in_hours() -> None:
     assert (
         problems.decode(_answer(429, {"title": "Too many requests"}, **{"retry-after": "42233"})).hint

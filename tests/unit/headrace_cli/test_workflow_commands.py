@@ -182,6 +182,15 @@ def test_run_gives_the_inputs_of_the_file_and_over_them_those_of_the_line(edge: 
     assert "headrace page show p-1" in result.stderr
 
 
+def test_a_page_that_a_chat_has_made_is_named(edge: FakeEdge) -> None:
+    edge.runs.append(WRITTEN)
+
+    result = headrace("chat", "--mode", "build", "a report")
+
+    assert result.stdout == "\n## Summary\n\nshort\n"
+    assert "headrace page show p-1" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [("markdown", "# Report\n"), ("html", "<h1>Report</h1>\n"), ("json", json.dumps(RESULT, indent=2) + "\n")],

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 from headrace_postgres.pool import Pool
 
-from headrace_executor.adapters.postgres.tenant_limits import counted
+from headrace_executor.adapters.postgres.row_limits import counted
 from headrace_executor.model import ClaimedRun
 from headrace_executor.ports import Turn
 from headrace_executor.runs.records import Session, SessionMessage
