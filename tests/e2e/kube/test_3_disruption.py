@@ -69,11 +69,12 @@ async def test_a_memory_is_in_an_answer_that_calls_a_tool_and_outlives_its_execu
     run_id = await suite.submit({**ASKED, "session_id": session, "tools": ["calculator"], "memory": {"top_k": 1}})
     log = await suite.log(run_id)
     await asyncio.to_thread(cluster.kill, "executor")
-    again = await search(suite, path, ALLERGIES)
     await asyncio.to_thread(cluster.ready)
+    run = await suite.run(run_id)
+    again = await search(suite, path, ALLERGIES)
 
     agui.check(log)
-    assert (await suite.run(run_id))["output"]["reply"] == 'The tools say: {"value":42,"text":"42"}'
+    assert run["output"]["reply"] == 'The tools say: {"value":42,"text":"42"}'
     (recalled,) = [event["value"] for event in log if event.get("name") == "headrace.recalled"]
     assert ([one["key"] for one in recalled["memories"]], recalled["warnings"]) == (["food"], [])
     assert (found["items"][0]["key"], found["pending"]) == ("food", 0)
