@@ -1,6 +1,8 @@
 """What `helm install` makes: an answer, within the budget, confined as the chart says."""
 
-from tests.e2e.kube.cluster import Cluster, mebibytes, millicores
+import pytest
+
+from tests.e2e.kube.cluster import READY_S, Cluster, mebibytes, millicores
 from tests.e2e.suite import Suite
 from tests.support import agui
 
@@ -12,6 +14,7 @@ LIMITS_V1 = (
 )
 
 
+@pytest.mark.timeout(2 * READY_S)
 def test_it_answers_soon_and_stays_inside_the_budget(installed: tuple[Cluster, float]) -> None:
     cluster, seconds = installed
     used = cluster.get("resourcequota", cluster.part("budget"))["status"]["used"]

@@ -1,4 +1,6 @@
-"""Pods go, everything is upgraded and restarted, in the middle of runs: no run is lost, no event lost or doubled."""
+"""Pods go, everything is upgraded and restarted, in the middle of runs: no run is lost, no event lost or doubled,
+nothing forgotten that was to be remembered.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,12 +9,16 @@ import pytest
 
 from tests.e2e.kube.cluster import Cluster
 from tests.e2e.suite import Suite
+from tests.e2e.test_memory import FACTS, begin, search
 from tests.support import agui
 
 BODY = {"kind": "conversation", "message": "tell me of mills", "mode": "chat"}
 LONG = {"latency": {"first_token_s": 1.0, "sigma": 0.2, "tokens_per_s": 25}, "answer": {"tokens": 300, "sigma": 0.2}}
 """Answers of some twelve seconds, streamed."""
 RUNS = 6
+ALLERGIES = "我对什么食物过敏？"
+ASKED = {"kind": "conversation", "message": f"{ALLERGIES} calculator expression=6*7", "mode": "chat"}
+"""The simulated model calls the tools that a message names, with the arguments that it gives."""
 
 
 def _kill_an_executor(cluster: Cluster) -> None:
@@ -49,3 +55,28 @@ async def test_runs_in_mid_stream_go_on(cluster: Cluster, suite: Suite, disturb:
         assert log[-1]["type"] == "RUN_FINISHED", log[-1]
         assert await suite.log(run_id) == log
         assert (await suite.run(run_id))["status"] == "succeeded"
+
+
+@pytest.mark.timeout(300)
+async def test_a_memory_is_in_an_answer_that_calls_a_tool_and_outlives_its_executor(cluster: Cluster, suite: Suite) -> None:
+    path = await begin(suite)
+    for key, fact in FACTS.items():
+        assert (await suite.call("PUT", f"{path}/{key}", fact)).status_code == 201
+    written = (await suite.get(f"{path}/food")).json()
+    found = await search(suite, path, ALLERGIES)
+
+    session = path.split("/")[3]
+    run_id = await suite.submit({**ASKED, "session_id": session, "tools": ["calculator"], "memory": {"top_k": 1}})
+    log = await suite.log(run_id)
+    await asyncio.to_thread(cluster.kill, "executor")
+    await asyncio.to_thread(cluster.ready)
+    run = await suite.run(run_id)
+    again = await search(suite, path, ALLERGIES)
+
+    agui.check(log)
+    assert run["output"]["reply"] == 'The tools say: {"value":42,"text":"42"}'
+    (recalled,) = [event["value"] for event in log if event.get("name") == "headrace.recalled"]
+    assert ([one["key"] for one in recalled["memories"]], recalled["warnings"]) == (["food"], [])
+    assert (found["items"][0]["key"], found["pending"]) == ("food", 0)
+    assert again["items"] == found["items"]
+    assert (await suite.get(f"{path}/food")).json() == written
