@@ -71,7 +71,9 @@ def serve(port: int) -> None:
     params.n_ctx = CONTEXT_TOKENS * PARALLEL
     params.n_parallel = PARALLEL
     params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 2
+    # Two threads wait for each other by spinning: where other processes want the cores too, a token of two answers at once
+    # then takes ten times as long, and a prompt is read no faster.
+    params.cpuparams_batch.n_threads = 1
     params.cache_ram_mib = 0
     params.n_predict = MAX_OUTPUT_TOKENS
     params.sampling.penalty_repeat = 1.1

@@ -62,11 +62,13 @@ def _bound(made: Blueprint, *, least: int, most: int, answer_tokens: int) -> Non
 
 def _shorten(made: Blueprint, message: str, answer_tokens: int) -> None:
     """Bound the texts so that one question fits an answer that has no room for a long one: a schema is held as it is
-    written, a text that is cut off is no JSON.
+    written, a text that is cut off is no JSON. The request is then the quiz's title, for which no tokens are spent.
     """
     per_token = CJK_CHARS_PER_TOKEN if is_cjk(message) else CHARS_PER_TOKEN
     chars = (answer_tokens - SYNTAX_TOKENS) * per_token
     for node in _writers(made):
+        del node["schema"]["properties"]["title"]
+        node["schema"]["required"].remove("title")
         texts = list(_texts(node["schema"], 1))
         share = chars / sum(one["maxLength"] * times for one, times in texts)
         for one, _ in texts:

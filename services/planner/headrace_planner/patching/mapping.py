@@ -14,7 +14,7 @@ from headrace_planner.draft_schema import Language
 from headrace_planner.errors import DraftFailed
 from headrace_planner.library import Library
 from headrace_planner.model import Brief, Draft
-from headrace_planner.patching import policy, questions
+from headrace_planner.patching import naming, policy, questions
 from headrace_planner.patching.model import Patched, PatchRequest
 from headrace_planner.policy import Step
 from headrace_planner.ports import Drafter
@@ -24,22 +24,22 @@ REPAIRS = 1
 
 
 class Mapping:
-    """One sentence on its way. `usage` is what it has cost so far, whatever happens."""
+    """One sentence on its way; raises `UnknownModel`. `usage` is what it has cost so far, whatever happens."""
 
     def __init__(self, request: PatchRequest, *, library: Library, drafter: Drafter, clock: Callable[[], float]) -> None:
         self._request = request
         self._library = library
         self._drafter = drafter
         self._clock = clock
+        self._context_tokens = drafter.context_tokens(request.model)
+        self._able = Language.of(self._context_tokens) is Language.FULL
         self.usage = Usage()
         self.repairs = 0
 
     async def run(self, *, deadline: float) -> Patched | None:
-        """The changed page; None when the repair did not help. Raises `DraftFailed`, `PatchTooLong` and `UnknownModel`."""
-        context_tokens = self._drafter.context_tokens(self._request.model)
-        able = Language.of(context_tokens) is Language.FULL
-        brief = questions.brief(self._library.patch_prompt, self._request.page, may_remove=able)
-        question = messages = questions.first(brief, self._request, context_tokens=context_tokens)
+        """The changed page; None when the repair did not help. Raises `DraftFailed` and `PatchTooLong`."""
+        brief = questions.brief(self._library.patch_prompt, self._request.page, may_remove=self._able)
+        question = messages = questions.first(brief, self._request, context_tokens=self._context_tokens)
         last = ""
         while True:
             draft = await self._ask(messages, brief, deadline)
@@ -87,6 +87,11 @@ class Mapping:
         change = questions.change(draft.document)
         tools = toolbox.schemas((*request.tools, *toolbox.BUILTIN))
         try:
-            return written, policy.applied(request.page, change, request.instruction, tools=tools), ()
+            patched = policy.applied(request.page, change, request.instruction, tools=tools)
         except InvalidBlueprint as error:
             return written, None, error.faults
+        layout = request.page.layout
+        if not self._able and len(layout) > 1 and not naming.agrees(change, request.instruction, layout):
+            # So small a model changes the first slot, or all, rather than none: asking back is better than a wrong change.
+            raise DraftFailed("doubtful", "what the planner's small model answered has nothing to do with the sentence")
+        return written, patched, ()

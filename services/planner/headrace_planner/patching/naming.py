@@ -24,6 +24,8 @@ _HOW = _POLITE | frozenset(
     """)
 )
 """Words that say only how a text is to be, or nothing. None of them adds, removes, compares, counts or refuses anything."""
+_JOINING = frozenset(words("of on in at for with from by is are was be it its as not no 的了是不太也都还"))
+"""Words that are in any sentence and any title."""
 _REMOVE = frozenset(words("remove delete drop 删除去掉"))
 _AND = frozenset(words("and both 和与及"))
 _RENAME = tuple(
@@ -69,6 +71,18 @@ def plain(instruction: str, layout: Sequence[Slot]) -> Change | None:
     elif rest <= _POLITE | _REMOVE | _AND and rest & _REMOVE and len(slots) < len(layout):
         return Change(remove=slots)
     return Change(rewrite=slots) if slots and rest <= _HOW | _AND and rest & (_HOW - _POLITE) else None
+
+
+def agrees(change: Change, instruction: str, layout: Sequence[Slot]) -> bool:
+    """Whether all of a change is in the sentence's words: each slot and each added section shares one with it, and each
+    input's new value is written there.
+    """
+    said = frozenset(words(instruction))
+    telling = said - _HOW - _JOINING
+    names = {slot.slot: frozenset(words(f"{slot.title} {slot.slot}")) for slot in layout}
+    concerned = [names[slot] for slot in (*change.rewrite, *change.remove, *change.rename)]
+    concerned += [frozenset(words(one.title)) for one in change.add]
+    return all(telling & each for each in concerned) and all(said >= set(words(str(value))) for value in change.inputs.values())
 
 
 def _renamed(instruction: str, layout: Sequence[Slot]) -> Change | None:
