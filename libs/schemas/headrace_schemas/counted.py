@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import orjson
 from jsonschema.exceptions import UnknownType
-from jsonschema.protocols import Validator
+from jsonschema.protocols import Validator as Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 

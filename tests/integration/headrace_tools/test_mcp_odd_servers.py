@@ -3,17 +3,18 @@
 import asyncio
 import dataclasses
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import mcp_types as mcp
 import psutil
 import pytest
 import structlog
-from headrace_tools.adapters import mcp_transports
+from headrace_tools.adapters import mcp_results, mcp_transports
 from headrace_tools.errors import ToolFailed
-from headrace_tools.limits import MAX_SKIPPED_SHOWN, MAX_TOOLS
+from headrace_tools.limits import DEFAULT_RESPONSE_BYTES, MAX_SKIPPED_SHOWN, MAX_TOOLS
 from headrace_tools.ports import Toolbox
 from prometheus_client import REGISTRY
 
@@ -170,6 +171,41 @@ async def test_of_ten_thousand_tools_the_first_can_be_used(tmp_path: Path, way: 
             assert _metric("headrace_tools_skipped", connector="odd") == listed - MAX_TOOLS
     (skipped,) = [one for one in logs if one["event"] == "mcp_tools_skipped"]
     assert (len(skipped["tools"]), skipped["count"]) == (MAX_SKIPPED_SHOWN, listed - MAX_TOOLS)
+
+
+async def test_a_servers_expressions_are_not_matched_with_its_results(tmp_path: Path) -> None:
+    """Python would match this one for the age of the world, in the event loop."""
+    async with _odd(tmp_path, "endless pattern") as opened:
+        assert await _call(opened, "answer", size=60) == {"text": "x" * 60 + "!"}
+
+
+async def test_a_result_that_is_not_what_its_tool_says_fails(tmp_path: Path) -> None:
+    async with _odd(tmp_path, "other output") as opened:
+        failed = await _fails(_call(opened, "answer", size=200))
+    assert (failed.reason, "$.text" in str(failed)) == ("failed", True)
+
+
+async def test_a_message_of_nothing_but_lists_is_not_read(tmp_path: Path) -> None:
+    """Reading a MiB of them would keep the event loop for a third of a second."""
+    async with _odd(tmp_path, "lists") as opened:
+        failed = await _fails(_call(opened, "answer", size=DEFAULT_RESPONSE_BYTES // 4))
+        assert failed.reason == "too_large"
+        assert len((await _call(opened, "answer", size=50_000))["a"]) == 50_000
+
+
+async def test_of_a_list_no_more_is_read_than_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[mcp.Tool] = []
+
+    def noted(connector: str, tools: Sequence[mcp.Tool], before: mcp_results.Listing, *, cut: int) -> mcp_results.Listing:
+        said.extend(tools)
+        return listing(connector, tools, before, cut=cut)
+
+    listing = mcp_results.listing
+    monkeypatch.setattr(mcp_results, "listing", noted)
+    async with _odd(tmp_path, "wide", max_response_bytes=4 * 1024 * 1024) as opened:
+        await _until(lambda: bool(opened.tools("t")))
+    assert len(said) == mcp_transports.MAX_LISTED
+    assert not any(tool.icons for tool in said)
 
 
 async def test_a_list_that_is_too_long_says_which_setting_is_meant(tmp_path: Path) -> None:

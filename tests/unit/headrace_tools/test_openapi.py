@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from headrace_schemas import counted
 from headrace_tools import openapi, schemas
 from headrace_tools.connectors import Auth, OpenApiConnector
 from headrace_tools.errors import ToolFailed
@@ -256,7 +257,7 @@ def test_a_document_as_people_write_them(version: str) -> None:
     request = build(listed, {"folder id": "a/b", "trace": "1"})
     assert request.url == "https://eu.example.com:8443/v2/folders/a%2Fb/nodes"
     assert request.headers == {"trace": "1"}
-    checker = schemas.compiled(added.entry.tool.input_schema)
+    checker = counted.validator(added.entry.tool.input_schema)
     node = {"title": "a", "children": [{"title": "b", "children": []}]}
     schemas.check("t", checker, {"folder id": "1", "body": node})
     wrongs: list[Any] = [{"children": []}, {"title": 1}, {"title": "a", "children": {}}]

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from itertools import islice
 
 import anyio
@@ -21,11 +22,11 @@ from mcp.shared.exceptions import MCPError
 from headrace_tools import metrics
 from headrace_tools.adapters import mcp_results
 from headrace_tools.adapters.mcp_lines import TOO_LARGE
-from headrace_tools.adapters.mcp_transports import HTTP_FAILED, Streams
+from headrace_tools.adapters.mcp_transports import CUT, HTTP_FAILED, Streams
 from headrace_tools.adapters.repetition import repeated
 from headrace_tools.credentials import Credential
 from headrace_tools.errors import ToolFailed
-from headrace_tools.limits import MAX_SKIPPED_SHOWN, Limits
+from headrace_tools.limits import CHECK_STEPS_AT_ONCE, MAX_CHECK_STEPS, MAX_SKIPPED_SHOWN, Limits
 from headrace_tools.model import Json, ToolEntry
 
 MAX_PAGES = 20
@@ -131,6 +132,13 @@ class McpConnector:
             said = "the server has gone" if gone else f"its answer is not what its schema says: {str(error)[:200]}"
             raise ToolFailed(said, reason="away" if gone else "failed") from error
 
+    async def _judge(self, name: str, result: mcp.CallToolResult) -> None:
+        """Hold a result against the tool's output schema; what takes too long is taken as it is. Raises RuntimeError."""
+        validator = self._listing.outputs.get(name)
+        if validator is not None and not mcp_results.judged(validator, result, steps=CHECK_STEPS_AT_ONCE):
+            metrics.LONG_CHECKS.inc()
+            await asyncio.to_thread(mcp_results.judged, validator, result, steps=MAX_CHECK_STEPS)
+
     def _doubt(self, client: Client, *, gone: bool) -> None:
         """Have the tools listed again, which shows whether the session holds; until then nobody uses one that is gone."""
         self._look.set()
@@ -192,6 +200,8 @@ class McpConnector:
         )
         with anyio.fail_after(self._limits.opening_s) as opening:
             async with client:
+                # The package's own check does not count its work, and matches the server's regular expressions.
+                client.session.validate_tool_result = self._judge  # type: ignore[method-assign]
                 await self._list(client)
                 opening.deadline = math.inf
                 await self._opened(client)
@@ -264,20 +274,22 @@ class McpConnector:
     async def _list(self, client: Client) -> None:
         found = list[mcp.Tool]()
         cursor: str | None = None
+        cut = 0
         for _ in range(MAX_PAGES):
             page = await client.list_tools(cursor=cursor)
             found += page.tools
+            cut += int((page.meta or {}).get(CUT, 0))
             cursor = page.next_cursor
             if cursor is None:
                 break
         # Judging the schemas of 200 tools may take long.
         before = self._listing
-        self._listing = await asyncio.to_thread(mcp_results.listing, self._name, found, before)
+        self._listing = await asyncio.to_thread(partial(mcp_results.listing, self._name, found, before, cut=cut))
         skipped = self._listing.skipped
-        metrics.SKIPPED.labels(self._label).set(len(skipped))
+        metrics.SKIPPED.labels(self._label).set(self._listing.unusable)
         if skipped and skipped != before.skipped:
             shown = dict(islice(skipped.items(), MAX_SKIPPED_SHOWN))
-            log.warning("mcp_tools_skipped", connector=self._label, tools=shown, count=len(skipped))
+            log.warning("mcp_tools_skipped", connector=self._label, tools=shown, count=self._listing.unusable)
 
 
 def _why(error: BaseException) -> ToolFailed | None:

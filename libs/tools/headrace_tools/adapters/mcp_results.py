@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import mcp_types as mcp
 from headrace_blueprint.tools import Tool
+from headrace_schemas import counted
 from mcp.shared.exceptions import MCPError
 
 from headrace_tools import schemas
@@ -31,10 +32,22 @@ class Listing:
     said: Sequence[mcp.Tool] = ()
     tools: Mapping[str, ToolEntry] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, counted.Validator] = field(default_factory=dict)
+    """Of tools that say what their results look like."""
+    cut: int = 0
+    """Tools that were not looked at."""
+
+    @property
+    def unusable(self) -> int:
+        """How many tools cannot be used."""
+        return len(self.skipped) + self.cut
 
 
-def listing(connector: str, tools: Sequence[mcp.Tool], before: Listing) -> Listing:
-    """What a server's list means. A tool that is as it was `before` stays the same object, and is not judged again."""
+def listing(connector: str, tools: Sequence[mcp.Tool], before: Listing, *, cut: int = 0) -> Listing:
+    """What a server's list means, of which `cut` tools were not looked at.
+
+    A tool that is as it was `before` stays the same object, and is not judged again.
+    """
     known = {tool.name: tool for tool in before.said}
     found, skipped = dict[str, ToolEntry](), dict[str, str]()
     for tool in tools:
@@ -50,12 +63,32 @@ def listing(connector: str, tools: Sequence[mcp.Tool], before: Listing) -> Listi
         else:
             said = (tool.description or tool.title or tool.name).strip()[:MAX_DESCRIPTION]
             found[name] = ToolEntry(Tool(f"{connector}.{name}", said, schema), "mcp", connector, _idempotent(tool))
-    return Listing(tools, found, skipped)
+    said_outputs = {tool.name: tool.output_schema for tool in tools if tool.name in found}
+    outputs = {name: counted.validator(schema) for name, schema in said_outputs.items() if schema is not None}
+    return Listing(tools, found, skipped, outputs, cut)
 
 
 def _idempotent(tool: mcp.Tool) -> bool:
     hints = tool.annotations
     return hints is not None and bool(hints.read_only_hint or hints.idempotent_hint)
+
+
+def judged(validator: counted.Validator, result: mcp.CallToolResult, *, steps: int) -> bool:
+    """Hold a result against what its tool says of it; False, and no more is known, when that takes more `steps`.
+
+    Raises RuntimeError, as the protocol's package does, when it is another.
+    """
+    if result.structured_content is None and "structured_content" not in result.model_fields_set:
+        raise RuntimeError("it has an output schema, and no structured content came")
+    try:
+        wrong = next(counted.errors(validator, result.structured_content, work=counted.Work(steps), at_most=1), None)
+    except counted.TooMuch:
+        return False
+    except counted.UnusableSchema as error:
+        raise RuntimeError(f"its output schema cannot be used: {error}") from error
+    if wrong is not None:
+        raise RuntimeError(f"{wrong.json_path}: {wrong.message[:200]}")
+    return True
 
 
 def value(result: mcp.CallToolResult) -> Json:

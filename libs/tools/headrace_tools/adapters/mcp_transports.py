@@ -16,6 +16,7 @@ import mcp_types as mcp
 import structlog
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import SessionMessage
 
 from headrace_tools import answers, metrics
 from headrace_tools.adapters import mcp_lines
@@ -24,7 +25,7 @@ from headrace_tools.adapters.network import GuardedBackend, GuardedTransport, Re
 from headrace_tools.connectors import McpConnector as Settings
 from headrace_tools.credentials import Credential
 from headrace_tools.errors import ToolFailed
-from headrace_tools.limits import DEFAULT_RESPONSE_BYTES, Limits
+from headrace_tools.limits import DEFAULT_RESPONSE_BYTES, MAX_SKIPPED_SHOWN, MAX_TOOLS, Limits
 
 Streams = tuple[Any, Any]
 
@@ -32,22 +33,25 @@ SILENCE_S = 300.0
 """Longest silence of a stream that a server holds open."""
 MAX_GARBAGE = 100
 """Lines one after the other that are no messages, before a process is taken for something else."""
+MAX_LISTED = MAX_TOOLS + MAX_SKIPPED_SHOWN
+"""Tools of one page of a list that are looked at: as many as can be used, and some to say that there are more."""
+CUT = "headrace/cut"
+"""How many more a page had, in its `_meta`."""
 HTTP_FAILED = -31000
 """The code of an error that an HTTP status stands for; the protocol's own begin at -32000."""
 
+_READ = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+"""What is read of a tool."""
 _QUOTED_BYTES = 16 * 1024
 
 log = structlog.get_logger()
 
 
-class Seen:
-    """A process's stream of messages: says when it has ended, and ends it when it is none."""
+class Plain:
+    """A server's stream of messages, with lists of tools cut to what is read of them: the models of all else take long."""
 
-    def __init__(self, label: str, inner: Any, ended: asyncio.Event) -> None:
-        self._label = label
+    def __init__(self, inner: Any) -> None:
         self._inner = inner
-        self._ended = ended
-        self._garbage = 0
 
     async def receive(self) -> Any:
         """The next message."""
@@ -57,12 +61,43 @@ class Seen:
         """Close it."""
         await self._inner.aclose()
 
-    def __aiter__(self) -> "Seen":
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
+        message = await self._inner.__anext__()
+        match message:
+            case SessionMessage(message=mcp.JSONRPCResponse(result={"tools": list() as tools} as result)):
+                result["tools"] = [_plain_tool(tool) for tool in tools[:MAX_LISTED]]
+                result["_meta"] = {CUT: max(0, len(tools) - MAX_LISTED)}
+        return message
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._inner.__aexit__(kind, error, trace)
+
+
+def _plain_tool(tool: Any) -> Any:
+    return {name: tool[name] for name in _READ if name in tool} if isinstance(tool, dict) else tool
+
+
+class Seen(Plain):
+    """A process's stream of messages: says when it has ended, and ends it when it is none."""
+
+    def __init__(self, label: str, inner: Any, ended: asyncio.Event) -> None:
+        super().__init__(inner)
+        self._label = label
+        self._ended = ended
+        self._garbage = 0
+
+    async def __anext__(self) -> Any:
         try:
-            message = await self._inner.__anext__()
+            message = await super().__anext__()
             self._judge(message)
         except BaseException:
             self._ended.set()
@@ -87,15 +122,6 @@ class Seen:
                 metrics.OVERSIZED.labels(self._label).inc()
                 log.error("mcp_message_too_large", connector=self._label)
                 raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._inner.__aexit__(kind, error, trace)
 
 
 def message_bytes(settings: Settings) -> int:
@@ -151,8 +177,8 @@ async def http(
         connected: AbstractAsyncContextManager[Streams] = streamable_http_client(
             settings.url, http_client=client, max_sse_event_size=message_bytes(settings)
         )
-        async with connected as streams:
-            yield streams
+        async with connected as (read, write):
+            yield Plain(read), write
 
 
 async def _plain(request: httpx2.Request) -> None:
@@ -216,10 +242,11 @@ class _Bounded(httpx2.AsyncByteStream):
         self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._limit
+        left, lists = self._limit, self._limit // mcp_lines.BYTES_PER_LIST
         async for chunk in self._inner:
             left -= len(chunk)
-            if left < 0:
+            lists -= chunk.count(b"[")
+            if left < 0 or lists < 0:
                 raise httpx2.StreamError(mcp_lines.TOO_LARGE)
             yield chunk
 
