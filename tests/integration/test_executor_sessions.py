@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb
@@ -234,7 +235,7 @@ async def _ids(pool: Pool, query: str) -> list[str]:
     return sorted(row[0] for row in await pool.fetch(query))
 
 
-async def _create(one: Executor, **fields: str) -> pb.Session:
+async def _create(one: Executor, **fields: Any) -> pb.Session:
     request = pb.CreateSessionRequest(tenant_id="t", **fields)
     answer: pb.CreateSessionResponse = await channels.unary(one.sessions.CreateSession, request, timeout_s=20)
     return answer.session

@@ -152,7 +152,9 @@ async def test_a_question_with_the_same_option_twice_is_left_out() -> None:
 
 @pytest.mark.parametrize(("answer_tokens", "title"), [(SMALL_TOKENS, "Rivers"), (2048, "T")])
 async def test_a_quiz_of_a_model_with_short_answers_is_called_as_its_request(answer_tokens: int, title: str) -> None:
-    one = run(planned("Rivers", answer_tokens=answer_tokens)[1], say=untitled if title != "T" else written, message="Rivers ")
+    one = run(
+        planned("Rivers", answer_tokens=answer_tokens)[1], say=untitled if title != "T" else written, message="Rivers "
+    )
     assert (await one.output())["title"] == title
 
 
