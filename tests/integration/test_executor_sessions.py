@@ -235,8 +235,8 @@ async def _ids(pool: Pool, query: str) -> list[str]:
     return sorted(row[0] for row in await pool.fetch(query))
 
 
-async def _create(one: Executor, **fields: Any) -> pb.Session:
-    request = pb.CreateSessionRequest(tenant_id="t", **fields)
+async def _create(one: Executor, *, request_id: str = "", title: str = "") -> pb.Session:
+    request = pb.CreateSessionRequest(tenant_id="t", request_id=request_id, title=title)
     answer: pb.CreateSessionResponse = await channels.unary(one.sessions.CreateSession, request, timeout_s=20)
     return answer.session
 

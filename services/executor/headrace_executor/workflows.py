@@ -125,7 +125,7 @@ class SavedWorkflows:
         raise _changed(workflow_id, expected_revision)
 
     async def _saved(self, tenant_id: str, write: WorkflowWrite) -> Workflow | None:
-        """What the same write has saved whose answer was lost: the next revision, which holds just that."""
+        """What the same write saved whose answer was lost: the next revision has just that, and changed the workflow."""
         if not write.expected_revision:
             return None
         found = await self._store.find(tenant_id, write.workflow_id)
