@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import suite as suites
 from tests.e2e.suite import Suite
 from tests.support.openai_server import OpenAiServer, Reply
@@ -54,6 +56,7 @@ def test_every_curl_line_is_answered(suite: Suite, provider: OpenAiServer) -> No
                 shell(f"curl -s '{suite.url}/api/tasks/{run_id}?wait=30'")
 
 
+@pytest.mark.timeout(300)  # each of the many lines starts a process
 def test_every_headrace_line_works(suite: Suite, provider: OpenAiServer, tmp_path: Path) -> None:
     provider.otherwise = Reply(text="A notice about late homework.")
     notes = tmp_path / "notes.md"
