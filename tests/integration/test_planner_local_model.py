@@ -105,7 +105,7 @@ async def test_a_real_small_model_plans_or_the_template_does(stub: planner_pb2_g
 
 
 @pytest.mark.timeout(180)
-async def test_a_real_small_model_maps_a_sentence_to_slots_or_they_are_told(stub: planner_pb2_grpc.PlannerServiceAsyncStub) -> None:
+async def test_a_real_small_model_maps_a_sentence_or_slots_are_told(stub: planner_pb2_grpc.PlannerServiceAsyncStub) -> None:
     slots = ["summary", "strengths", "weaknesses", "outlook"]
     document = {
         "version": 1,
