@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import pytest
 from headrace.executor.v1 import executor_pb2 as pb

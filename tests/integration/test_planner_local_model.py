@@ -105,7 +105,7 @@ async def test_a_real_small_model_plans_or_the_template_does(stub: planner_pb2_g
 
 
 @pytest.mark.timeout(180)
-async def test_a_real_small_model_maps_a_sentence_to_slots(stub: planner_pb2_grpc.PlannerServiceAsyncStub) -> None:
+async def test_a_real_small_model_maps_a_sentence_or_slots_are_told(stub: planner_pb2_grpc.PlannerServiceAsyncStub) -> None:
     slots = ["summary", "strengths", "weaknesses", "outlook"]
     document = {
         "version": 1,
@@ -118,7 +118,11 @@ async def test_a_real_small_model_maps_a_sentence_to_slots(stub: planner_pb2_grp
         tenant_id="acme", blueprint=orjson.dumps(document), instruction="the tone is too harsh, be kind to the children"
     )
     answer = await channels.unary(stub.Patch, request, timeout_s=DEADLINE_S)
-    assert validation.validate(validation.loads(answer.blueprint), tools={}, kinds=RUNNABLE) == []
-    assert answer.origin in (planner_pb2.ORIGIN_MODEL, planner_pb2.ORIGIN_REPAIRED)
-    assert set(slots) <= {slot["slot"] for slot in validation.loads(answer.blueprint)["layout"]}
-    assert answer.nodes
+    if answer.unclear:
+        assert "name one of: Summary, Strengths, Weaknesses, Outlook" in answer.unclear
+        assert answer.usage.llm_calls >= 1
+    else:
+        assert validation.validate(validation.loads(answer.blueprint), tools={}, kinds=RUNNABLE) == []
+        assert answer.origin in (planner_pb2.ORIGIN_MODEL, planner_pb2.ORIGIN_REPAIRED)
+        assert set(slots) <= {slot["slot"] for slot in validation.loads(answer.blueprint)["layout"]}
+        assert answer.nodes

@@ -110,6 +110,11 @@ async def test_parts_on_documents_read_different_passages_or_places_of_them() ->
     assert read == [{"1"}, {"2"}]
 
 
+async def test_parts_on_documents_in_chinese_read_whole_characters() -> None:
+    one = run(planned("河流", answer_tokens=SMALL_TOKENS, workspace="w")[1], questions=3, message="河流" * 300)
+    assert len((await one.output())["questions"]) == 3
+
+
 async def test_a_question_that_cannot_be_made_leaves_a_gap_and_the_others() -> None:
     one = run(
         planned("Rivers", answer_tokens=SMALL_TOKENS)[1],
@@ -150,11 +155,9 @@ async def test_a_question_with_the_same_option_twice_is_left_out() -> None:
     assert [question["question"] for question in (await one.output())["questions"]] == ["what it is 0?"]
 
 
-@pytest.mark.parametrize(("answer_tokens", "title"), [(SMALL_TOKENS, "Rivers"), (2048, "T")])
+@pytest.mark.parametrize(("answer_tokens", "title"), [(SMALL_TOKENS, "河流"), (2048, "T")])
 async def test_a_quiz_of_a_model_with_short_answers_is_called_as_its_request(answer_tokens: int, title: str) -> None:
-    one = run(
-        planned("Rivers", answer_tokens=answer_tokens)[1], say=untitled if title != "T" else written, message="Rivers "
-    )
+    one = run(planned("Rivers", answer_tokens=answer_tokens)[1], say=untitled if title != "T" else written, message="河流 ")
     assert (await one.output())["title"] == title
 
 

@@ -82,9 +82,8 @@ def agrees(change: Change, instruction: str, layout: Sequence[Slot]) -> bool:
     names = {slot.slot: frozenset(words(f"{slot.title} {slot.slot}")) for slot in layout}
     concerned = [names[slot] for slot in (*change.rewrite, *change.remove, *change.rename)]
     concerned += [frozenset(words(one.title)) for one in change.add]
-    return all(telling & each for each in concerned) and all(
-        said >= set(words(str(value))) for value in change.inputs.values()
-    )
+    values = [frozenset(words(str(value))) for value in change.inputs.values()]
+    return all(telling & each for each in concerned) and all(said >= each for each in values)
 
 
 def _renamed(instruction: str, layout: Sequence[Slot]) -> Change | None:

@@ -3,7 +3,7 @@
 import pytest
 from headrace_blueprint.model import Slot
 from headrace_planner.patching import naming
-from headrace_planner.patching.model import Change
+from headrace_planner.patching.model import Addition, Change
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +156,22 @@ def test_any_sentence_over_any_titles_names_slots_that_there_are(sentence: str, 
     change = naming.plain(sentence, layout)
     assert set(naming.named(sentence, layout)) <= known
     assert change is None or {*change.rewrite, *change.remove} <= known
+
+
+@pytest.mark.parametrize(
+    ("sentence", "change", "agrees"),
+    [
+        ("the points are dull", Change(rewrite=["weak_points"]), True),
+        ("the points are dull", Change(rewrite=["weak_points", "summary"]), False),
+        ("make it friendlier", Change(rewrite=["summary"]), False),
+        ("is it for the next term?", Change(rewrite=["outlook"]), True),
+        ("it is not for me", Change(rewrite=["outlook"]), False),
+        ("add the population", Change(add=[Addition("Population", "Write")]), True),
+        ("add the population", Change(add=[Addition("Outlook", "Write")]), False),
+        ("加上人口", Change(add=[Addition("人口", "写")]), True),
+        ("the same for class 4", Change(inputs={"class_id": 4}), True),
+        ("the same for class 4", Change(inputs={"class_id": 5}), False),
+    ],
+)
+def test_a_change_agrees_with_a_sentence_that_has_its_words(sentence: str, change: Change, agrees: bool) -> None:
+    assert naming.agrees(change, sentence, LAYOUT) is agrees

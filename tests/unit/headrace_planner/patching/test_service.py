@@ -127,15 +127,27 @@ async def test_a_model_of_little_context_is_only_asked_when_nothing_is_named_and
     scripted = models({**NOTHING, "rewrite": ["outlook"]}, context_tokens=4_096)
     named = await patch("the summary is boring", scripted)
     assert (named.origin, named.patched.rewritten, scripted.requests) == (Origin.TEMPLATE, ("summary",), [])
-    unnamed = await patch("the end is boring", scripted)
-    assert (unnamed.origin, unnamed.patched.rewritten) == (Origin.MODEL, ("outlook",))
+    scripted = models({**NOTHING, "add": [{"title": "Population", "prompt": "Write about it."}]}, context_tokens=4_096)
+    unnamed = await patch("add the population", scripted)
+    assert (unnamed.origin, unnamed.patched.nodes) == (Origin.MODEL, ("added",))
     assert scripted.requests[0].schema is not None
     assert scripted.requests[0].schema["properties"]["remove"]["maxItems"] == 0
 
 
+async def test_a_change_of_a_small_model_that_has_no_word_of_the_sentence_is_not_made() -> None:
+    wrong = {**NOTHING, "rewrite": ["outlook"]}
+    with pytest.raises(PatchUnclear, match=r"nothing to do with the sentence\); name one of: Summary, Advice") as caught:
+        await patch("make it friendlier", models(wrong, context_tokens=4_096))
+    assert caught.value.usage.total.llm_calls == 1
+    assert (await patch("make it friendlier", models(wrong))).origin is Origin.MODEL, "a large model is believed"
+    single = page([compose("outlook", "Look out.")], {"outlook": "outlook"})
+    assert (await patch("make it friendlier", models(wrong, context_tokens=4_096), of=single)).origin is Origin.MODEL
+
+
 async def test_another_model_may_map_and_an_unknown_one_is_an_error() -> None:
     scripted = models({**NOTHING, "rewrite": ["outlook"]})
-    await patch("the end is boring", scripted, model="small")
+    with pytest.raises(PatchUnclear):
+        await patch("the end is boring", scripted, model="small")
     assert scripted.requests[0].model == "small"
     with pytest.raises(llm_errors.UnknownModel):
         await patch("the end is boring", models(), model="nope")
