@@ -30,7 +30,14 @@ def tools(way: str, cursor: str | None) -> dict[str, Any]:
     if way == "wide":
         return {"tools": [{**named("answer"), "icons": [{"src": "a"}] * 50}] * 1000}
     if way in ("endless pattern", "other output"):
-        return {"tools": [named("answer", outputSchema={"properties": {"text": {"pattern": "^(x+)+$", "maxLength": 99}}})]}
+        return {
+            "tools": [
+                named(
+                    "answer",
+                    outputSchema={"type": "object", "properties": {"text": {"pattern": "^(x+)+$", "maxLength": 99}}},
+                )
+            ]
+        }
     if way == "vast":
         return {"tools": [named(f"t{n}", description="x" * 1000) for n in range(10_000)]}
     return {"tools": [named(name) for name in ("answer", "pid", "leave", "endless", "say")]}
@@ -60,9 +67,8 @@ def call(request_id: Any, tool: str, size: int, way: str) -> None:
     if way in ("endless pattern", "other output"):
         send(id=request_id, result={**answer, "structuredContent": {"text": "x" * size + "!"}})
     elif way == "lists":
-        say(
-            f'{{"jsonrpc":"2.0","id":{request_id},"result":{{"content":[],"structuredContent":{{"a":[{",".join(["[]"] * size)}]}}}}}}'
-        )
+        lists = {"content": [], "structuredContent": {"a": [[]] * size}}
+        say(json.dumps({"jsonrpc": "2.0", "id": request_id, "result": lists}, separators=(",", ":")))
     elif way == "id last":
         say(json.dumps({"result": answer, "jsonrpc": "2.0", "id": request_id}))
     elif way == "no id":
