@@ -29,8 +29,9 @@ def tools(way: str, cursor: str | None) -> dict[str, Any]:
         return {"tools": [named(f"t{n}") for n in range(10_000)]}
     if way == "wide":
         return {"tools": [{**named("answer"), "icons": [{"src": "a"}] * 50}] * 1000}
-    if way in ("endless pattern", "other output"):
-        return {"tools": [named("answer", outputSchema={"properties": {"text": {"pattern": "^(x+)+$", "maxLength": 99}}})]}
+    if way == "typed":
+        typed = {"text": {"pattern": "^(x+)+$", "maxLength": 99}}
+        return {"tools": [named("answer", outputSchema={"type": "object", "properties": typed})]}
     if way == "vast":
         return {"tools": [named(f"t{n}", description="x" * 1000) for n in range(10_000)]}
     return {"tools": [named(name) for name in ("answer", "pid", "leave", "endless", "say")]}
@@ -57,12 +58,11 @@ def call(request_id: Any, tool: str, size: int, way: str) -> None:
         for _ in range(size):
             say("Listening on port 8080…")
     answer = text(str(os.getpid()) if tool == "pid" else "x" * size if tool == "answer" else "said")
-    if way in ("endless pattern", "other output"):
+    if way == "structured":
         send(id=request_id, result={**answer, "structuredContent": {"text": "x" * size + "!"}})
     elif way == "lists":
-        say(
-            f'{{"jsonrpc":"2.0","id":{request_id},"result":{{"content":[],"structuredContent":{{"a":[{",".join(["[]"] * size)}]}}}}}}'
-        )
+        lists = {"content": [], "structuredContent": {"a": [[]] * size}}
+        say(json.dumps({"jsonrpc": "2.0", "id": request_id, "result": lists}, separators=(",", ":")))
     elif way == "id last":
         say(json.dumps({"result": answer, "jsonrpc": "2.0", "id": request_id}))
     elif way == "no id":

@@ -175,22 +175,22 @@ async def test_of_ten_thousand_tools_the_first_can_be_used(tmp_path: Path, way: 
 
 async def test_a_servers_expressions_are_not_matched_with_its_results(tmp_path: Path) -> None:
     """Python would match this one for the age of the world, in the event loop."""
-    async with _odd(tmp_path, "endless pattern") as opened:
-        assert await _call(opened, "answer", size=60) == {"text": "x" * 60 + "!"}
+    async with _odd(tmp_path, "typed") as opened:
+        assert await _call(opened, "answer", size=60, way="structured") == {"text": "x" * 60 + "!"}
 
 
 async def test_a_result_that_is_not_what_its_tool_says_fails(tmp_path: Path) -> None:
-    async with _odd(tmp_path, "other output") as opened:
-        failed = await _fails(_call(opened, "answer", size=200))
+    async with _odd(tmp_path, "typed") as opened:
+        failed = await _fails(_call(opened, "answer", size=200, way="structured"))
     assert (failed.reason, "$.text" in str(failed)) == ("failed", True)
 
 
 async def test_a_message_of_nothing_but_lists_is_not_read(tmp_path: Path) -> None:
     """Reading a MiB of them would keep the event loop for a third of a second."""
-    async with _odd(tmp_path, "lists") as opened:
-        failed = await _fails(_call(opened, "answer", size=DEFAULT_RESPONSE_BYTES // 4))
+    async with _odd(tmp_path, "plain") as opened:
+        failed = await _fails(_call(opened, "answer", size=DEFAULT_RESPONSE_BYTES // 4, way="lists"))
         assert failed.reason == "too_large"
-        assert len((await _call(opened, "answer", size=50_000))["a"]) == 50_000
+        assert len((await _call(opened, "answer", size=50_000, way="lists"))["a"]) == 50_000
 
 
 async def test_of_a_list_no_more_is_read_than_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
