@@ -22,6 +22,7 @@ PARAMETERS = {
     "page_id": "$page",
     "workflow_id": "$workflow",
     "document_id": "$document",
+    "key": "$memory",
     "version": "1",
     "step": "node:a",
 }
@@ -86,6 +87,13 @@ UNKNOWN = (
     Try("DELETE /api/sessions/{session_id}"),
     Try("GET /api/sessions/{session_id}/messages"),
     Try("GET /api/sessions/{session_id}/messages", "?limit=1"),
+    Try("GET /api/sessions/{session_id}/memory"),
+    Try("GET /api/sessions/{session_id}/memory/{key}"),
+    Try("GET /api/sessions/{session_id}/memory/{key}", headers={"If-None-Match": '"1"'}),
+    Try("PUT /api/sessions/{session_id}/memory/{key}", body={"value": 1}),
+    Try("PUT /api/sessions/{session_id}/memory/{key}", body={"value": 1}, headers={"If-None-Match": "*"}),
+    Try("DELETE /api/sessions/{session_id}/memory/{key}"),
+    Try("POST /api/sessions/{session_id}/memory/search", body={"query": "a bird"}),
     Try("GET /api/pages/{page_id}"),
     Try("GET /api/pages/{page_id}", "?version=1"),
     Try("GET /api/pages/{page_id}", "?format=html"),
@@ -244,7 +252,7 @@ async def test_the_same_names_are_two_things(postgres_url: str, tmp_path: Path) 
         thread = Try("POST /ag-ui", body=ag_ui("$session"))
         begun = (await thread.made(one.stranger, owners)).text
         assert '"RUN_STARTED"' in begun
-        assert f'"threadId":"{owners["session"]}"' not in begun
+        assert f'"session_id":"{owners["session"]}"' not in begun
 
         document = {"title": SECRET, "text": f"The {SECRET} is a bird.", "workspace": "owners-workspace"}
         theirs = (await one.owner.post("/api/internal/documents/parse", json=document)).json()
@@ -264,6 +272,7 @@ async def possessions(client: httpx.AsyncClient, names: Mapping[str, str]) -> Ma
         "/api/tasks/$run/outputs/node:a",
         "/api/sessions/$session",
         "/api/sessions/$session/messages",
+        "/api/sessions/$session/memory",
         "/api/pages/$page",
         "/api/pages/$page/versions",
         "/api/workflows/$workflow",

@@ -118,6 +118,10 @@ async def furnish(house: House) -> Mapping[str, str]:
     made = await ended(house.owner, {"kind": "page", "workflow_id": "owners-report"}, **{"Idempotency-Key": "same"})
     asking = await ended(house.owner, {"kind": "conversation", "message": f"A {SECRET} report for 3B"})
     assert asking["output"]["interrupts"]
+    remembered = await house.owner.put(
+        f"/api/sessions/{asking['session_id']}/memory/owners-memory", json={"value": f"The {SECRET} is a bird."}
+    )
+    assert remembered.status_code == 201, remembered.text
     await house.rag.of("owner").ingest("owners-document", f"The {SECRET} is a bird.", workspace="owners-workspace")
     await house.rag.of("owner").ingest("owners-document", f"The {SECRET} is a bird.", title=SECRET)
     listed = (await house.owner.get("/api/tasks?limit=1")).json()
@@ -129,6 +133,7 @@ async def furnish(house: House) -> Mapping[str, str]:
         "page": made["output"]["page"]["page_id"],
         "workflow": "owners-report",
         "document": "owners-document",
+        "memory": "owners-memory",
         "workspace": "owners-workspace",
         "cursor": listed["next_cursor"],
         "mine": mine,
