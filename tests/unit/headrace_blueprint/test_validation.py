@@ -222,7 +222,7 @@ def test_a_tools_schema_that_fetches_loops_or_matches_for_ever_harms_nothing() -
     assert nested_tool(slow, a="a" * 40 + "!", **{"b" * 40 + "!": 1}) == []
     assert nested_tool({"properties": {"a": {"uniqueItems": True}}}, a=[{"n": n} for n in range(900)]) == []
     assert nested_tool({"$ref": "http://127.0.0.1:1/x"}, a=1) == ["/nodes/0/args"]
-    assert nested_tool({"$ref": "#"}, a=1) == ["/nodes/0/args"]
+    assert nested_tool({"$ref": "#"}, a=1) == [], "what takes too much work is left to the call, which refuses it"
     assert nested_tool({"properties": {"a": {"type": "strin"}}}, a=1) == ["/nodes/0/args"]
 
 
