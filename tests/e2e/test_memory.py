@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
+
 from tests.e2e.suite import Suite
 from tests.support.openai_server import OpenAiServer, Reply
 
@@ -20,10 +22,14 @@ async def begin(suite: Suite) -> str:
 
 
 async def search(suite: Suite, path: str, query: str) -> Any:
-    """A search, made again while it is 503."""
+    """A search, made again while it is 503 or nobody listens."""
     async with asyncio.timeout(90):
         while True:
-            answer = await suite.post(f"{path}/search", {"query": query, "top_k": 2})
+            try:
+                answer = await suite.post(f"{path}/search", {"query": query, "top_k": 2})
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+                continue
             if answer.status_code != 503:
                 assert answer.status_code == 200, answer.text
                 return answer.json()
