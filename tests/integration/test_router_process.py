@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,8 +34,6 @@ class Running:
     process: asyncio.subprocess.Process
     stub: router_pb2_grpc.RouterServiceAsyncStub
     metrics_url: str
-    serving_s: float
-    """Seconds from the start of the process to health saying SERVING."""
 
     async def route(self, message: str, **fields: object) -> router_pb2.RouteResponse:
         request = router_pb2.RouteRequest(tenant_id="acme", message=message, **fields)  # type: ignore[arg-type]
@@ -74,7 +71,6 @@ def one_model(base_url: str) -> dict[str, object]:
 @asynccontextmanager
 async def running(env: dict[str, str]) -> AsyncIterator[Running]:
     """A router that serves. Killed at the end of the block unless it has ended."""
-    started = time.monotonic()
     env = {**env, "ROUTER_TEST_KEY": "unused"}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "headrace_router", env=env)
     try:
@@ -84,7 +80,7 @@ async def running(env: dict[str, str]) -> AsyncIterator[Running]:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
             metrics_url = f"http://{env['HEADRACE_ROUTER_METRICS_LISTEN']}/metrics"
             stub = router_pb2_grpc.RouterServiceStub(channel)
-            yield Running(process, stub, metrics_url, time.monotonic() - started)
+            yield Running(process, stub, metrics_url)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -96,7 +92,6 @@ async def test_it_serves_at_once_learns_its_examples_and_asks_the_real_model_las
 ) -> None:
     env = environment(tmp_path, models=one_model(local_model_url), redis_url=redis_url)
     async with running(env) as router:
-        assert router.serving_s < 5
         slashed = await router.route("/quiz volcanoes")
         chinese = await router.route("给我出10道关于火山的选择题")
         assert (slashed.intent, slashed.decided_by) == (router_pb2.INTENT_QUIZ, router_pb2.DECIDED_BY_RULES)
