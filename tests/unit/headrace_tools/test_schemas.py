@@ -122,6 +122,12 @@ def test_checking_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised.value.reason == "invalid"
 
 
+def test_a_schema_that_is_itself_refuses_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "MAX_CHECK_STEPS", 100_000)
+    with pytest.raises(ToolFailed, match="steps to check"):
+        schemas.check("t", counted.validator({"$ref": "#"}), {"a": 1})
+
+
 def test_faults_are_looked_for_until_they_are_many() -> None:
     validator = counted.validator(_object(a={"type": "array", "items": {"type": "integer"}}))
     with pytest.raises(ToolFailed) as raised:
